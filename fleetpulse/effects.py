@@ -1,0 +1,171 @@
+"""What a step decides: rows for the sinks, in columns, each tagged with its partition.
+
+A shell performs effects; it never changes them. Arrays of one batch share their first axis [n].
+`devices` holds record keys (`tenant/device`). Event times are epoch microseconds.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetpulse.profile import Profile
+
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Keys = list[bytes]
+
+
+class Reason(StrEnum):
+    """Why a record went to `telemetry.dead` or `telemetry.late`."""
+
+    UNDECODABLE = "undecodable"
+    BAD_KEY = "bad_key"
+    WRONG_PARTITION = "wrong_partition"
+    NO_PROFILE = "no_profile"
+    WRONG_SHAPE = "wrong_shape"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    NOT_FINITE = "not_finite"
+    FUTURE = "future"
+    PAST = "past"
+    LATE = "late"
+    CORE_ERROR = "core_error"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBatch:
+    """Closed windows of one profile that wait for their scores.
+
+    samples: float32 [n, size, channels], no NaN; row r of every other array belongs to it.
+    """
+
+    profile: Profile
+    rows: I64
+    end_slots: I64
+    samples: F32
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRows:
+    """Scores of one profile's windows. A window's end is exclusive."""
+
+    profile: Profile
+    partitions: I32
+    devices: Keys
+    window_start_us: I64
+    window_end_us: I64
+    scores: F32
+    model: str
+    threshold: float
+
+
+Resolution = Literal["second", "minute", "hour", "day"]
+RESOLUTION_S: dict[Resolution, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class RollupRows:
+    """Closed buckets of one profile: statistics per channel and of the scores.
+
+    count: int32 [n, channels]; min, max, mean, std: float64 [n, channels], NaN where count is 0.
+    score_*: of the windows that ended in the bucket; NaN where score_count is 0.
+    std is that of the population.
+    """
+
+    resolution: Resolution
+    profile: Profile
+    partitions: I32
+    devices: Keys
+    bucket_us: I64
+    count: I32
+    min: F64
+    max: F64
+    mean: F64
+    std: F64
+    score_count: I32
+    score_over: I32
+    score_min: F64
+    score_max: F64
+    score_mean: F64
+    score_std: F64
+
+
+AlertKind = Literal["raised", "cleared"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEvent:
+    """An alert begins or ends. `alert_id` is a function of the device and the raising window."""
+
+    partition: int
+    alert_id: str
+    tenant: str
+    device_id: str
+    kind: AlertKind
+    at_us: int
+    raised_at_us: int
+    window_start_us: int
+    window_end_us: int
+    score: float
+    peak_score: float
+    threshold: float
+    model: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that the core could not use (`dead`), or that came after its window (`late`)."""
+
+    partition: int
+    offset: int
+    log_time_us: int
+    key: bytes
+    value: bytes
+    reason: Reason
+    detail: str
+    first_us: int = 0
+    last_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSeen:
+    """A device's first record in its current profile."""
+
+    partition: int
+    tenant: str
+    device_id: str
+    profile: str
+    first_seen_us: int
+
+
+@dataclass(slots=True)
+class Effects:
+    """Everything one or more steps decided, in log order per device."""
+
+    scores: list[ScoreRows] = field(default_factory=list)
+    rollups: list[RollupRows] = field(default_factory=list)
+    alerts: list[AlertEvent] = field(default_factory=list)
+    dead: list[Rejection] = field(default_factory=list)
+    late: list[Rejection] = field(default_factory=list)
+    devices: list[DeviceSeen] = field(default_factory=list)
+
+    def extend(self, other: "Effects") -> None:
+        """Append another step's effects."""
+        self.scores += other.scores
+        self.rollups += other.rollups
+        self.alerts += other.alerts
+        self.dead += other.dead
+        self.late += other.late
+        self.devices += other.devices
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing to write."""
+        return not (
+            self.scores or self.rollups or self.alerts or self.dead or self.late or self.devices
+        )

@@ -1,0 +1,89 @@
+"""What a shard tells the live hub, and what a device handle answers: immutable copies."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetpulse.effects import F32, AlertEvent, RollupRows, ScoreRows
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """Where a shard is in one partition. lag: records between next_offset and the log's end."""
+
+    partition: int
+    next_offset: int
+    lag: int
+    log_time_us: int
+    snapshot_offset: int
+    state: str
+    """running, recovering, paused or stopped."""
+    remedy: str = ""
+    """What a person can do about a stopped partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatus:
+    """A shard's counters since its start, and its partitions."""
+
+    shard: str
+    pid: int
+    partitions: tuple[PartitionStatus, ...]
+    records_total: int
+    samples_total: int
+    windows_total: int
+    alerts_total: int
+    dead_total: int
+    late_total: int
+    devices: int
+    busy_fraction: float
+    step_ms: float
+    commit_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSamples:
+    """Newest samples of a watched device. t_us: int64 [n]; values: float32 [n, channels], NaN: absent."""
+
+    device: bytes
+    channels: tuple[str, ...]
+    t_us: NDArray[np.int64]
+    values: F32
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUpdate:
+    """One push of a shard. Alerts are committed in PostgreSQL; the rest may be ahead of any commit."""
+
+    status: ShardStatus
+    seconds: list[RollupRows] = field(default_factory=list)
+    scores: list[ScoreRows] = field(default_factory=list)
+    alerts: list[AlertEvent] = field(default_factory=list)
+    samples: list[LiveSamples] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device as its actor holds it, at one offset of its partition."""
+
+    tenant: str
+    device_id: str
+    profile: str
+    partition: int
+    channels: tuple[str, ...]
+    last_us: int
+    """Event time of the newest sample."""
+    last: tuple[float, ...]
+    """Newest value per channel; NaN: never seen."""
+    watermark_us: int
+    window: F32
+    """float32 [size, channels]: the newest slots, NaN where absent."""
+    window_end_us: int
+    score: float
+    """Of the newest scored window; NaN: none yet."""
+    score_end_us: int
+    threshold: float
+    alert_open: bool
+    alert_id: str
+    alert_raised_us: int

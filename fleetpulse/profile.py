@@ -1,0 +1,129 @@
+"""Profiles: what a kind of device measures, how its windows are cut and when it alarms.
+
+A profile revision is immutable. It reaches the shards as a control record in the log, so that
+results stay a function of the log; nothing here reads a file or a registry.
+"""
+
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fleetpulse.errors import ConfigError
+
+CHANNELS_MAX = 64
+SECOND_NS = 1_000_000_000
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowSpec(_Frozen):
+    """Sliding windows of slots that the model scores."""
+
+    size: int = Field(256, ge=1, le=65_536)
+    """Slots per window."""
+    hop: int = Field(128, ge=1, le=65_536)
+    """Slots between the starts of two windows."""
+    coverage_min: float = Field(0.9, gt=0, le=1)
+    """Share of present values a window needs; below it the window is not scored."""
+    aligned: bool = False
+    """True starts every device's windows at the same slots; False spreads them by device."""
+
+
+class ZScoreSpec(_Frozen):
+    """Streaming z-score of window means, for profiles without a model."""
+
+    half_life_windows: float = Field(500.0, gt=0)
+    """Windows after which an observation weighs half in the running mean and variance."""
+    warmup_windows: int = Field(100, ge=2)
+    """Windows that only teach: they score 0."""
+    deviation_floor: float = Field(1e-6, gt=0)
+    """Smallest standard deviation used, in the channel's unit."""
+
+
+class AlertRule(_Frozen):
+    """When a device's scores become an alert, and when the alert ends."""
+
+    threshold: float = Field(gt=0)
+    """Scores above it count towards an alert."""
+    raise_after: int = Field(2, ge=1, le=1000)
+    """Consecutive windows above the threshold that raise an alert."""
+    clear_ratio: float = Field(0.8, gt=0, le=1)
+    """Hysteresis: scores below threshold * clear_ratio count towards clearing."""
+    clear_after: int = Field(4, ge=1, le=1000)
+    """Consecutive windows below that clear it."""
+    dedup_s: float = Field(60.0, ge=0)
+    """After an alert cleared, a new one is raised at the earliest this much event time later."""
+
+
+class Profile(_Frozen):
+    """One revision of one kind of device."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    revision: int = Field(1, ge=1)
+    channels: tuple[str, ...] = Field(min_length=1, max_length=CHANNELS_MAX)
+    rate_hz: float = Field(gt=0, le=100_000)
+    lateness_ms: int = Field(0, ge=0, le=3_600_000)
+    """How far a sample may be behind its device's newest one and still count."""
+    past_bound_s: float = Field(86_400.0, gt=0)
+    """How far event time may be behind log time."""
+    future_bound_s: float = Field(5.0, gt=0, le=3600)
+    """How far event time may be ahead of log time."""
+    block_samples_max: int = Field(400, ge=1, le=65_536)
+    """Longest frame that is accepted."""
+    window: WindowSpec = WindowSpec()
+    model: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+@[0-9]+$")
+    """`name@version` of the ONNX model; None scores windows by `zscore`."""
+    zscore: ZScoreSpec = ZScoreSpec()
+    alert: AlertRule
+
+    @field_validator("channels")
+    @classmethod
+    def _distinct(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(channels)) != len(channels) or not all(channels):
+            raise ValueError("channel names must be distinct and not empty")
+        return channels
+
+    @model_validator(mode="after")
+    def _hop_within_window(self) -> Self:
+        if self.window.hop > self.window.size:
+            raise ValueError("window.hop must not exceed window.size")
+        return self
+
+    @property
+    def ref(self) -> str:
+        """`name@revision`."""
+        return f"{self.name}@{self.revision}"
+
+    @property
+    def scorer(self) -> str:
+        """What scores the windows: the model's `name@version`, or `zscore@1`."""
+        return self.model or "zscore@1"
+
+    @property
+    def period_ns(self) -> int:
+        """Distance of two slots."""
+        return round(SECOND_NS / self.rate_hz)
+
+    @property
+    def lateness_slots(self) -> int:
+        """The lateness bound, rounded up to slots."""
+        return -(-self.lateness_ms * 1_000_000 // self.period_ns)
+
+    def to_yaml(self) -> str:
+        """The text a control record carries."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def profile_from_yaml(text: str, *, source: str = "profile") -> Profile:
+    """Parse and validate; raises ConfigError naming source and field."""
+    try:
+        return Profile.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "profile"
+        raise ConfigError(f"{source}: {field}: {first['msg']}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
