@@ -1,0 +1,135 @@
+"""A real Kafka broker (KRaft, one node) on loopback, carrying on from its stored log."""
+
+import base64
+import shutil
+import socket
+import struct
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from devstack.kafka_jars import ensure_jars
+from devstack.server_process import ServerProcess
+from fleetpulse.errors import SetupError
+from fleetpulse.settings import KafkaSettings
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 6.0
+_HERE = Path(__file__).parent
+
+
+class KafkaServer:
+    """Owns the broker process and `folder`: its log, configuration and log files."""
+
+    def __init__(
+        self, settings: KafkaSettings, folder: Path, *, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._folder = folder.absolute()
+        self._env = env
+        self._process: ServerProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the broker, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Format an empty folder, start the broker, wait until it serves requests."""
+        if self.pid:
+            return
+        java = shutil.which("java")
+        if java is None:
+            raise SetupError(
+                "Java is missing", remedy="install Java 17 or newer (apt install openjdk-17-jre)"
+            )
+        jars = ensure_jars()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log_folder = self._folder / "log"
+        if not log_folder.is_dir():
+            self._format(java, jars, log_folder)
+        self._process = ServerProcess(
+            "Kafka",
+            [*self._java(java, jars), "kafka.Kafka", str(self._configure(log_folder))],
+            log=self._folder / "kafka.out",
+            env=self._env,
+        )
+        self._process.start()
+        self._process.wait_ready(
+            lambda: _serves("127.0.0.1", self._settings.port), timeout_s=START_TIMEOUT_S
+        )
+
+    def stop(self) -> None:
+        """End the broker within STOP_TIMEOUT_S, cleanly if it can."""
+        if self._process:
+            self._process.stop(timeout_s=STOP_TIMEOUT_S)
+
+    def _java(self, java: str, jars: Path) -> list[str]:
+        return [
+            java,
+            "-Xms128m",
+            f"-Xmx{self._settings.heap_mb}m",
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            # Otherwise loopback shows up as [::ffff:127.0.0.1].
+            "-Djava.net.preferIPv4Stack=true",
+            f"-Dlog4j.configurationFile={_HERE / 'log4j2.properties'}",
+            f"-Dfleetpulse.kafka.log={self._folder / 'kafka.log'}",
+            "-cp",
+            f"{jars}/*",
+        ]
+
+    def _configure(self, log_folder: Path) -> Path:
+        port, controller = self._settings.port, self._settings.port + 1
+        lines = (
+            f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}",
+            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
+            f"log.dirs={log_folder}",
+        )
+        path = self._folder / "server.properties"
+        path.write_text((_HERE / "server.properties").read_text() + "\n".join(lines) + "\n")
+        return path
+
+    def _format(self, java: str, jars: Path, log_folder: Path) -> None:
+        # Under another name until it is done: a half formatted folder is never started.
+        fresh = log_folder.with_name("log.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        tool = [*self._java(java, jars), "kafka.tools.StorageTool", "format", "--standalone"]
+        done = subprocess.run(
+            [*tool, "-t", _cluster_id(), "-c", str(self._configure(fresh))],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise SetupError(
+                f"Kafka could not format {log_folder}: {said[-1][:300] if said else 'no reason'}",
+                remedy=f"see {self._folder / 'kafka.log'}",
+            )
+        fresh.rename(log_folder)
+
+
+def _cluster_id() -> str:
+    """A random id; Kafka's tools take a leading "-" for an option."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))[0] == "-":
+        pass
+    return text
+
+
+def _serves(host: str, port: int) -> bool:
+    """Whether a broker answers an ApiVersions request: it does so only once it is unfenced."""
+    api_versions, correlation = 18, 7
+    body = struct.pack(">hhih", api_versions, 0, correlation, -1)
+    try:
+        with socket.create_connection((host, port), timeout=1) as connection:
+            connection.settimeout(1)
+            connection.sendall(struct.pack(">i", len(body)) + body)
+            answer = connection.recv(8)
+    except OSError:
+        return False
+    return len(answer) == 8 and struct.unpack(">ii", answer)[1] == correlation

@@ -1,0 +1,158 @@
+"""Real servers for the tests that name them: started on first use, ended with the session.
+
+kafka, postgres: per module a fresh topic prefix and a fresh database on the session's servers.
+ray_cluster: one local Ray for the session.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before anything imports ray: a local ray.init would turn token mode on and write into HOME.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import psutil
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from devstack.kafka_server import KafkaServer
+from devstack.postgres_server import PostgresServer
+from fleetpulse.settings import KafkaSettings, PostgresSettings
+
+SESSION_VARIABLE = "FLEETPULSE_TEST_SESSION"
+LEAK_GRACE_S = 10.0
+
+
+def free_ports(count: int) -> int:
+    """First of `count` consecutive free ports, below the range of outgoing connections."""
+    for first in range(20000 + os.getpid() % 9000, 32000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for at, taken in enumerate(sockets):
+                taken.bind(("127.0.0.1", first + at))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for each in sockets:
+                each.close()
+    raise RuntimeError(f"no {count} consecutive free ports")
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """Data of the session's servers; a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="fp-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(server_folder: Path) -> Iterator[KafkaSettings]:
+    """The session's broker."""
+    settings = KafkaSettings(port=free_ports(2))
+    server = KafkaServer(settings, server_folder / "kafka")
+    try:
+        server.start()
+        yield settings
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_settings(server_folder: Path) -> Iterator[PostgresSettings]:
+    """The session's database server; `dsn` names its default database."""
+    settings = PostgresSettings(port=free_ports(1))
+    server = PostgresServer(settings, server_folder / "postgres")
+    try:
+        server.start()
+        yield settings.model_copy(update={"dsn": server.dsn})
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka(kafka_settings: KafkaSettings) -> KafkaSettings:
+    """The session's broker with topics of this module's own."""
+    return kafka_settings.model_copy(update={"topic_prefix": f"t{uuid.uuid4().hex[:8]}."})
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_settings: PostgresSettings) -> PostgresSettings:
+    """The session's database server with an empty database of this module's own."""
+    assert postgres_settings.dsn is not None
+    default = postgres_settings.dsn.get_secret_value()
+    name = f"t{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(default, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    fresh = default.rpartition("/")[0] + f"/{name}"
+    return postgres_settings.model_copy(update={"dsn": SecretStr(fresh)})
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray of the session, without dashboard, on loopback."""
+    import ray  # noqa: PLC0415  # only tests that use it wait for the import
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=80 * 1024**2,
+        namespace="fleetpulse",
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark everything this session starts, also indirectly, by an inherited variable."""
+    os.environ[SESSION_VARIABLE] = uuid.uuid4().hex
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that outlives the session fails it, and is ended."""
+    leaked = _started_by_session(os.environ[SESSION_VARIABLE])
+    psutil.wait_procs(leaked, timeout=LEAK_GRACE_S)
+    for process in (left := [each for each in leaked if each.is_running()]):
+        print(f"\nleaked process {process.pid}: {_command(process)}")
+        _end(process)
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _started_by_session(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(SESSION_VARIABLE) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:200]
+    except psutil.Error:
+        return "gone"
+
+
+def _end(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.Error:
+        return
