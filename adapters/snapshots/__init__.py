@@ -1,0 +1,1 @@
+"""Durable forms of a partition's state."""
