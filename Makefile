@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench format generate
+SHELL := bash
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:  ## list the words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## make .venv from the locked packages (seconds when nothing changed)
+
+$(READY): setup.sh pyproject.toml operator/pyproject.toml $(wildcard requirements/*.txt)
+	@./setup.sh && touch $@
+
+demo: $(READY)  ## start everything with 100 simulated devices; ctrl-C stops it
+	@$(BIN)/fleetpulse demo
+
+test: $(READY)  ## run all tests
+	@$(BIN)/pytest
+
+check: $(READY)  ## format, lint, types, layers, generated files: what CI checks before the tests
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	.ci/lock --check
+	$(BIN)/python .ci/generate.py --check
+
+bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit in the same run
+	@$(BIN)/fleetpulse bench e2e && $(BIN)/fleetpulse bench limit
+
+format: $(READY)  ## format and fix what can be fixed
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format --quiet
+
+generate: $(READY)  ## rewrite what is made from other files: locks, protobuf code, settings table
+	.ci/lock
+	$(BIN)/python .ci/generate.py
