@@ -6,7 +6,6 @@ ray_cluster: one local Ray for the session.
 
 import os
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 
 # Before anything imports ray: a local ray.init would turn token mode on and write into HOME.
 os.environ["RAY_AUTH_MODE"] = "disabled"
+# Ray takes loopback as its own address and binds to nothing else.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import psutil
@@ -21,29 +22,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from devstack.free_ports import free_ports
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
 from fleetpulse.settings import KafkaSettings, PostgresSettings
 
 SESSION_VARIABLE = "FLEETPULSE_TEST_SESSION"
 LEAK_GRACE_S = 10.0
-
-
-def free_ports(count: int) -> int:
-    """First of `count` consecutive free ports, below the range of outgoing connections."""
-    for first in range(20000 + os.getpid() % 9000, 32000, count):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for at, taken in enumerate(sockets):
-                taken.bind(("127.0.0.1", first + at))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for each in sockets:
-                each.close()
-    raise RuntimeError(f"no {count} consecutive free ports")
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +94,6 @@ def ray_cluster() -> Iterator[None]:
         object_store_memory=80 * 1024**2,
         namespace="fleetpulse",
         log_to_driver=False,
-        _node_ip_address="127.0.0.1",
     )
     try:
         yield

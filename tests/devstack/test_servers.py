@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from devstack.free_ports import free_ports
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
 from fleetpulse.settings import KafkaSettings, PostgresSettings
-from tests.conftest import free_ports
 
 
 def test_database_carries_on_from_its_stored_data(tmp_path: Path) -> None:
