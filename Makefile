@@ -8,6 +8,7 @@ help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv from the locked packages (seconds when nothing changed)
+	@echo "ready: $(BIN)/fleetpulse --help"
 
 $(READY): setup.sh pyproject.toml operator/pyproject.toml $(wildcard requirements/*.txt)
 	@./setup.sh && touch $@
