@@ -25,6 +25,7 @@ class Reason(StrEnum):
 
     UNDECODABLE = "undecodable"
     BAD_KEY = "bad_key"
+    BAD_CONTROL = "bad_control"
     WRONG_PARTITION = "wrong_partition"
     NO_PROFILE = "no_profile"
     WRONG_SHAPE = "wrong_shape"
@@ -134,7 +135,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSeen:
-    """A device's first record in its current profile."""
+    """A device's first record in its current profile, by log time."""
 
     partition: int
     tenant: str

@@ -65,5 +65,5 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def phase_of(key: bytes, hop: int) -> int:
-    """Slots by which a device's windows are shifted, so that a fleet's windows do not end at once."""
+    """Slots by which a device's windows are shifted: a fleet's do not all end at once."""
     return crc32(key) % hop

@@ -44,7 +44,10 @@ class ShardStatus:
 
 @dataclass(frozen=True, slots=True)
 class LiveSamples:
-    """Newest samples of a watched device. t_us: int64 [n]; values: float32 [n, channels], NaN: absent."""
+    """Newest samples of a watched device.
+
+    t_us: int64 [n]; values: float32 [n, channels], NaN where absent.
+    """
 
     device: bytes
     channels: tuple[str, ...]
@@ -54,7 +57,7 @@ class LiveSamples:
 
 @dataclass(frozen=True, slots=True)
 class LiveUpdate:
-    """One push of a shard. Alerts are committed in PostgreSQL; the rest may be ahead of any commit."""
+    """One push of a shard. Alerts are in PostgreSQL; the rest may be ahead of any commit."""
 
     status: ShardStatus
     seconds: list[RollupRows] = field(default_factory=list)

@@ -29,6 +29,29 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def slice(self, begin: int, end: int) -> "RecordBatch":
+        """Records [begin, end)."""
+        if begin == 0 and end == len(self):
+            return self
+        return RecordBatch(
+            self.partitions[begin:end],
+            self.offsets[begin:end],
+            self.log_time_us[begin:end],
+            self.keys[begin:end],
+            self.values[begin:end],
+        )
+
+    def take(self, index: NDArray[np.int64]) -> "RecordBatch":
+        """Records by index."""
+        at = index.tolist()
+        return RecordBatch(
+            self.partitions[index],
+            self.offsets[index],
+            self.log_time_us[index],
+            [self.keys[i] for i in at],
+            [self.values[i] for i in at],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -71,7 +71,7 @@ class Profile(_Frozen):
     """How far event time may be behind log time."""
     future_bound_s: float = Field(5.0, gt=0, le=3600)
     """How far event time may be ahead of log time."""
-    block_samples_max: int = Field(400, ge=1, le=65_536)
+    block_samples_max: int = Field(200, ge=1, le=65_536)
     """Longest frame that is accepted."""
     window: WindowSpec = WindowSpec()
     model: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+@[0-9]+$")

@@ -1,6 +1,6 @@
 """Decoding and encoding of what devices send (telemetry.proto).
 
-A block whose header has the canonical layout is sliced, not parsed: 45 bytes of fixed-width
+A block whose header has the canonical layout is sliced, not parsed: 38 bytes of fixed-width
 header, the `samples` field, then `device_id`. Anything else takes the protobuf parser.
 """
 
@@ -35,7 +35,17 @@ HEADER_DTYPE: Final = np.dtype(
 """The canonical header: tags and values of fields 8 to 12, then the tag of `samples`."""
 
 _HEADER: Final = struct.Struct("<BqBQBQBIBIB")
-_TAGS: Final = (0x41, 0x49, 0x51, 0x5D, 0x65, 0x6A)
+TAGS: Final = {
+    "tag_t0": 0x41,
+    "tag_period": 0x49,
+    "tag_sequence": 0x51,
+    "tag_revision": 0x5D,
+    "tag_count": 0x65,
+    "tag_samples": 0x6A,
+}
+"""What the tag columns of a canonical header hold."""
+
+_TAGS: Final = tuple(TAGS.values())
 _DEVICE_TAG: Final = 0x72
 _HEADER_BYTES: Final = _HEADER.size
 assert HEADER_DTYPE.itemsize == _HEADER_BYTES
@@ -112,9 +122,12 @@ def decode_telemetry(value: bytes) -> Telemetry:
         raise InputError("body", "is not a Telemetry message", status=400) from error
 
 
-def samples_offset(value: bytes) -> int:
-    """Where the samples of a canonical block begin."""
-    return _varint(value, _HEADER_BYTES)[1]
+def canonical_layout(value: bytes) -> tuple[int, int] | None:
+    """Where the samples of a canonical block begin and end; None if it needs the parser."""
+    if _sliced(value) is None:
+        return None
+    length, start = _varint(value, _HEADER_BYTES)
+    return start, start + length
 
 
 def _sliced(value: bytes) -> Block | None:

@@ -1,0 +1,112 @@
+"""The alert policy on columns: N in a row raise, hysteresis and M in a row clear, deduplication."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetpulse.columns import Column, Columns
+from fleetpulse.effects import F32, I32, I64, AlertKind
+from fleetpulse.profile import AlertRule
+from fleetpulse.ragged import in_turns
+
+NEVER = -(1 << 62)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A device's alert begins or ends at one of its windows."""
+
+    row: int
+    kind: AlertKind
+    at_us: int
+    raised_us: int
+    window_start_us: int
+    score: float
+    peak: float
+
+
+class AlertStates(Columns):
+    """One alert state per device.
+
+    over, under: windows in a row; raised_us: end of the raising window; cleared_us: end of the
+    window that cleared the previous alert.
+    """
+
+    over: I32
+    under: I32
+    open: NDArray[np.bool_]
+    raised_us: I64
+    raised_start_us: I64
+    cleared_us: I64
+    peak: F32
+    score: F32
+    score_us: I64
+
+    def __init__(self, rule: AlertRule) -> None:
+        super().__init__(
+            {
+                "over": Column(np.int32),
+                "under": Column(np.int32),
+                "open": Column(np.bool_),
+                "raised_us": Column(np.int64, (), NEVER),
+                "raised_start_us": Column(np.int64, (), NEVER),
+                "cleared_us": Column(np.int64, (), NEVER),
+                "peak": Column(np.float32, (), np.nan),
+                "score": Column(np.float32, (), np.nan),
+                "score_us": Column(np.int64, (), NEVER),
+            }
+        )
+        self.rule = rule
+
+    def apply(self, rows: I64, start_us: I64, end_us: I64, scores: F32) -> list[Transition]:
+        """Feed windows in each device's order; returns transitions in that order."""
+        transitions: list[Transition] = []
+        for turn in in_turns(rows):
+            transitions += self._turn(rows[turn], start_us[turn], end_us[turn], scores[turn])
+        return transitions
+
+    def _turn(self, rows: I64, start_us: I64, end_us: I64, scores: F32) -> list[Transition]:
+        rule = self.rule
+        exact = scores.astype(np.float64)
+        high = exact > rule.threshold
+        low = exact < rule.threshold * rule.clear_ratio
+        over = np.where(high, self.over[rows] + 1, 0).astype(np.int32)
+        under = np.where(low, self.under[rows] + 1, 0).astype(np.int32)
+        is_open = self.open[rows]
+        peak = np.where(is_open, np.fmax(self.peak[rows], scores), scores)
+        dedup_us = round(rule.dedup_s * 1e6)
+        # the never-cleared marker is far below any time, so adding cannot reach one
+        allowed = end_us >= self.cleared_us[rows] + dedup_us
+        raised = ~is_open & (over >= rule.raise_after) & allowed
+        cleared = is_open & (under >= rule.clear_after)
+        self.over[rows] = np.where(cleared, 0, over)
+        self.under[rows] = np.where(raised, 0, under)
+        self.peak[rows] = peak
+        self.score[rows] = scores
+        self.score_us[rows] = end_us
+        self.open[rows] = (is_open | raised) & ~cleared
+        self.raised_us[rows[raised]] = end_us[raised]
+        self.raised_start_us[rows[raised]] = start_us[raised]
+        self.cleared_us[rows[cleared]] = end_us[cleared]
+        changed = np.flatnonzero(raised | cleared)
+        return [
+            self._transition(
+                int(rows[i]),
+                "raised" if raised[i] else "cleared",
+                int(end_us[i]),
+                float(scores[i]),
+            )
+            for i in changed
+        ]
+
+    def _transition(self, row: int, kind: AlertKind, at_us: int, score: float) -> Transition:
+        return Transition(
+            row,
+            kind,
+            at_us,
+            int(self.raised_us[row]),
+            int(self.raised_start_us[row]),
+            score,
+            float(self.peak[row]),
+        )

@@ -1,0 +1,90 @@
+"""Statistics whose bits do not depend on batch size: fixed reductions and ordered merges."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetpulse.effects import F32, F64, I64
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Stats:
+    """Count, extremes, mean and sum of squared deviations of several series: each [n, series].
+
+    Where count is 0 the other fields are neutral: min inf, max -inf, mean 0, m2 0.
+    """
+
+    count: Counts
+    min: F64
+    max: F64
+    mean: F64
+    m2: F64
+
+    def take(self, index: I64) -> "Stats":
+        """Rows by index."""
+        return Stats(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @property
+    def std(self) -> F64:
+        """Population standard deviation; NaN where count is 0."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(self.m2 / np.where(self.count > 0, self.count, np.nan))
+
+
+def tree_sum(x: F64) -> F64:
+    """Sum over axis 1 in one fixed order: halves are added elementwise. Overwrites x.
+
+    np.sum chooses its order by shape and strides, so its bits change with the batch size.
+    """
+    n = x.shape[1]
+    while n > 1:
+        half = (n + 1) // 2
+        x[:, : n - half] += x[:, half:n]
+        n = half
+    return x[:, 0].copy()
+
+
+def describe(samples: F32) -> Stats:
+    """Statistics over axis 1 of float32 [n, slots, channels], NaN being absent."""
+    x = samples.astype(np.float64)
+    absent = np.isnan(x)
+    gapped = bool(absent.any())
+    if gapped:
+        count = (~absent).sum(axis=1)
+        low = np.where(absent, np.inf, x).min(axis=1)
+        high = np.where(absent, -np.inf, x).max(axis=1)
+        x[absent] = 0.0
+    else:
+        count = np.full((len(x), x.shape[2]), x.shape[1], np.int64)
+        low, high = x.min(axis=1), x.max(axis=1)
+    mean = tree_sum(x.copy()) / np.maximum(count, 1)
+    x -= mean[:, None]
+    if gapped:
+        x[absent] = 0.0
+    x *= x
+    # + 0.0 turns -0.0 into 0.0: which zero an extreme keeps depends on the order of comparison
+    return Stats(count, low + 0.0, high + 0.0, mean, tree_sum(x))
+
+
+def single(values: F64) -> Stats:
+    """Statistics of one observation per series."""
+    return Stats(
+        np.ones(values.shape, np.int64), values + 0.0, values + 0.0, values, np.zeros(values.shape)
+    )
+
+
+def merge(a: Stats, b: Stats) -> Stats:
+    """Statistics of a's observations followed by b's (Chan, Golub & LeVeque 1979, eq. 2.1)."""
+    count = a.count + b.count
+    share = b.count / np.maximum(count, 1)
+    delta = b.mean - a.mean
+    return Stats(
+        count,
+        np.minimum(a.min, b.min),
+        np.maximum(a.max, b.max),
+        np.where(a.count == 0, b.mean, a.mean + delta * share),
+        a.m2 + b.m2 + delta * delta * (a.count * share),
+    )
