@@ -34,6 +34,6 @@ format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff check --fix --quiet || true
 	$(BIN)/ruff format --quiet
 
-generate: $(READY)  ## rewrite what is made from other files: locks, protobuf code, settings table
+generate: $(READY)  ## rewrite what is made from other files: locks, protobuf code, CRD, settings table
 	.ci/lock
 	$(BIN)/python .ci/generate.py

@@ -2,6 +2,7 @@
 
 fleetpulse/telemetry_pb2.py[i]  from fleetpulse/telemetry.proto
 docs/settings.md                from fleetpulse/settings.py
+operator/crds/*.yaml            from operator/src/fleet_operator/resource.py
 """
 
 import ast
@@ -14,6 +15,7 @@ from grpc_tools import protoc
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from fleet_operator import crd
 from fleetpulse import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +29,12 @@ def main() -> int:
     """Write everything, or compare everything; 1 when something is out of date."""
     check = "--check" in sys.argv[1:]
     stale = []
-    for path, text in {**protobuf_code(), "docs/settings.md": settings_page()}.items():
+    made = {
+        **protobuf_code(),
+        "docs/settings.md": settings_page(),
+        "operator/crds/fleetpulsecluster.yaml": crd.to_yaml(),
+    }
+    for path, text in made.items():
         target = ROOT / path
         if not check:
             target.write_text(text)
