@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings
-from serve_apps import haproxy_on_loopback
+from serve_apps import haproxy_front
 
 
 def serve_environment(http: HttpSettings) -> dict[str, str]:
@@ -22,8 +22,8 @@ def serve_environment(http: HttpSettings) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": haproxy_on_loopback.__file__,
-        haproxy_on_loopback.BINARY_VARIABLE: str(_haproxy_binary()),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": haproxy_front.__file__,
+        haproxy_front.BINARY_VARIABLE: str(_haproxy_binary()),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(sockets / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(sockets / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),

@@ -1,0 +1,1 @@
+"""The way in: validate, produce, answer 202 only after the broker's acknowledgement."""

@@ -1,0 +1,149 @@
+"""The raw ASGI application behind `POST /telemetry`: no framework between socket and broker."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from fleetpulse.errors import InputError, Overloaded, RetryLater
+from fleetpulse.identity import DEFAULT_TENANT
+from fleetpulse.settings import HttpSettings
+from serve_apps.ingest.body import Bodies, ClientGone, Message, Receive, Scope, Send
+from serve_apps.ingest.devices import Devices
+from serve_apps.ingest.json_body import records_of_json
+from serve_apps.ingest.protobuf_body import records_of_protobuf
+from serve_apps.ingest.records import Record, Request
+
+Parser = Callable[[bytes, Request], list[Record]]
+
+PARSERS: Final[dict[bytes, Parser]] = {
+    b"application/json": records_of_json,
+    b"application/x-protobuf": records_of_protobuf,
+    b"application/protobuf": records_of_protobuf,
+}
+FIELD_CHARACTERS_MAX: Final = 200
+"""Of a field's name and of a reason in an answer."""
+
+
+class Log(Protocol):
+    """Where accepted records go."""
+
+    async def send_many(self, records: Sequence[Record]) -> None:
+        """Return once all are acknowledged by all replicas; raises RetryLater."""
+
+
+class Ingest:
+    """Answers 202 only after `log` has the records; all of a request's or none is refused."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        log: Log,
+        devices: Devices,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._devices = devices
+        self._clock_ns = clock_ns
+        self._bodies = Bodies(settings.body_bytes_max)
+        self.inflight = 0
+        """Records that wait for the broker."""
+        self.accepting = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        try:
+            if path.rstrip("/") == "/health":
+                await _answer(send, 200 if self.accepting else 503, {"accepting": self.accepting})
+            else:
+                await _answer(send, 202, {"accepted": await self._accept(scope, receive)})
+        except InputError as error:
+            await _refuse(send, error)
+        except RetryLater as error:
+            after = str(math.ceil(error.retry_after_s)).encode()
+            body = {"error": {"field": "", "reason": str(error)}}
+            await _answer(send, 503, body, [(b"retry-after", after)])
+        except ClientGone:
+            return
+
+    async def _accept(self, scope: Scope, receive: Receive) -> int:
+        if scope["method"] != "POST":
+            raise InputError("method", "must be POST", status=405)
+        if not self.accepting:
+            raise Overloaded("this ingest is shutting down")
+        tenant, declared, parse = _headers(scope)
+        body = await self._bodies.read(declared, receive)
+        try:
+            now_us = self._clock_ns() // 1000
+            metrics_max = self._settings.metrics_per_sample_max
+            records = parse(body, Request(tenant, now_us, metrics_max, self._devices))
+            await self._send(records)
+        finally:
+            self._bodies.release(body)
+        return len(records)
+
+    async def _send(self, records: list[Record]) -> None:
+        count = len(records)
+        if self.inflight + count > self._settings.inflight_records_max:
+            raise Overloaded(f"{self.inflight} records wait for the broker")
+        self.inflight += count
+        try:
+            await self._log.send_many(records)
+        finally:
+            self.inflight -= count
+
+
+def _headers(scope: Scope) -> tuple[str, int, Parser]:
+    tenant, declared, media = DEFAULT_TENANT, 0, b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media = value.partition(b";")[0].strip().lower()
+        elif name == b"x-tenant":
+            tenant = value.decode("latin-1")
+        elif name == b"content-length":
+            declared = int(value)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise InputError("content-encoding", "must be identity", status=415)
+    parser = PARSERS.get(media)
+    if parser is None:
+        known = ", ".join(name.decode() for name in PARSERS)
+        raise InputError("content-type", f"must be one of {known}", status=415)
+    return tenant, declared, parser
+
+
+async def _refuse(send: Send, error: InputError) -> None:
+    told: dict[str, object] = {
+        "field": error.field[:FIELD_CHARACTERS_MAX],
+        "reason": error.reason[:FIELD_CHARACTERS_MAX],
+    }
+    if error.index is not None:
+        told["index"] = error.index
+    # The rest of a body that was not read would be taken for the next request.
+    headers = [(b"connection", b"close")] if error.status in (408, 413, 415) else []
+    if error.status == 405:
+        headers.append((b"allow", b"POST"))
+    await _answer(send, error.status, {"error": told}, headers)
+
+
+async def _answer(
+    send: Send, status: int, content: object, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    body = json.dumps(content).encode()
+    length = str(len(body)).encode()
+    start: Message = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", length),
+            *headers,
+        ],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
