@@ -1,7 +1,7 @@
 """The alert policy, score by score."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.offline.rules import Rules
 from benchmarks.offline.scores import Score
@@ -21,13 +21,16 @@ class Alert:
     peak_score: float
 
 
-def alerts_of(key: bytes, rules: Rules, scores: list[Score]) -> list[Alert]:
-    """Alert events of a device under one profile, in order."""
+def alerts_of(key: bytes, rules: Rules, scores: list[Score], *, ended: bool) -> list[Alert]:
+    """Alert events of a device under one profile, in order.
+
+    ended: the device went on under another profile; its open alert clears at its last score.
+    """
     events: list[Alert] = []
     raised: Alert | None = None
     over = under = 0
-    peak = 0.0
     quiet_until_us: int | None = None
+    peak = 0.0
     for score in scores:
         start_us = score.start_slot * rules.period_ns // 1000
         end_us = score.end_slot * rules.period_ns // 1000
@@ -37,36 +40,23 @@ def alerts_of(key: bytes, rules: Rules, scores: list[Score]) -> list[Alert]:
             over, under = 0, under + 1
         else:
             over = under = 0
-        if raised is not None:
-            peak = max(peak, score.score)
-            if under >= rules.clear_after:
-                events.append(
-                    Alert(
-                        raised.alert_id,
-                        "cleared",
-                        end_us,
-                        raised.at_us,
-                        raised.window_start_us,
-                        raised.window_end_us,
-                        score.score,
-                        peak,
-                    )
-                )
-                raised = None
-                quiet_until_us = end_us + rules.dedup_us
-        elif over >= rules.raise_after and (quiet_until_us is None or end_us >= quiet_until_us):
-            peak = score.score
-            raised = Alert(
-                _alert_id(key, rules, start_us),
-                "raised",
-                end_us,
-                end_us,
-                start_us,
-                end_us,
-                score.score,
-                peak,
+        if raised is None:
+            if over >= rules.raise_after and (quiet_until_us is None or end_us >= quiet_until_us):
+                peak = score.score
+                name = _alert_id(key, rules, start_us)
+                raised = Alert(name, "raised", end_us, end_us, start_us, end_us, peak, peak)
+                events.append(raised)
+            continue
+        peak = max(peak, score.score)
+        if under >= rules.clear_after:
+            events.append(
+                replace(raised, kind="cleared", at_us=end_us, score=score.score, peak_score=peak)
             )
-            events.append(raised)
+            raised = None
+            quiet_until_us = end_us + rules.dedup_us
+    if ended and raised is not None:
+        last, at_us = scores[-1].score, scores[-1].end_slot * rules.period_ns // 1000
+        events.append(replace(raised, kind="cleared", at_us=at_us, score=last, peak_score=peak))
     return events
 
 

@@ -66,7 +66,7 @@ def _add(outcome: Outcome, life: Life, models: Models) -> None:
         outcome.scores[key, start_us, end_us] = score.score
     for (resolution_s, start_s), rollup in rollups_of(rules, series, scores).items():
         outcome.rollups[key, resolution_s, start_s * 1_000_000] = rollup
-    for alert in alerts_of(key, rules, scores):
+    for alert in alerts_of(key, rules, scores, ended=life.ended):
         outcome.alerts[key, alert.alert_id, alert.kind] = alert
     outcome.late |= {(life.partition, offset) for offset in series.late_offsets}
     outcome.profiles[key] = rules.ref

@@ -38,12 +38,16 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class Life:
-    """A device's records under one profile, in log order."""
+    """A device's records under one profile, in log order.
+
+    ended: a control gave the device another profile.
+    """
 
     partition: int
     key: bytes
     rules: Rules
     frames: list[Frame] = field(default_factory=list)
+    ended: bool = False
 
 
 class RefusedRecord(Exception):
@@ -79,64 +83,65 @@ class PartitionReader:
         if record.key == b"!control":
             self._apply_control(record.value)
             return
-        named = _DEVICE_KEY.fullmatch(record.key)
-        if not named:
+        if not _DEVICE_KEY.fullmatch(record.key):
             raise RefusedRecord("bad_key")
         if (murmur2(record.key) & 0x7FFFFFFF) % self.partitions != self.partition:
             raise RefusedRecord("wrong_partition")
-        rules = self._rules_for(named[1].decode(), named[2].decode())
-        frame = _frame_of(record, rules)
+        life = self._current.get(record.key)
+        if life is None:
+            rules = self._rules_for(record.key)
+            life = self._current[record.key] = Life(self.partition, record.key, rules)
+            self.lives.append(life)
+        frame = _frame_of(record, life.rules)
         newest_ns = frame.t0_ns + (len(frame.rows) - 1) * frame.period_ns
-        if newest_ns > (self.log_time_us + rules.future_bound_us) * 1000:
+        if newest_ns > (self.log_time_us + life.rules.future_bound_us) * 1000:
             raise RefusedRecord("future")
-        if frame.t0_ns < (self.log_time_us - rules.past_bound_us) * 1000:
+        if frame.t0_ns < (self.log_time_us - life.rules.past_bound_us) * 1000:
             raise RefusedRecord("past")
-        self._life(record.key, rules).frames.append(frame)
+        life.frames.append(frame)
 
     def _apply_control(self, value: bytes) -> None:
         try:
             control = Control.FromString(value)
         except DecodeError as error:
-            raise RefusedRecord("undecodable") from error
+            raise RefusedRecord("bad_control") from error
         if control.id in self._controls_seen:
             return
         if control.id and control.HasField("profile_yaml"):
             rules = rules_of(control.profile_yaml)
             if self._profiles.setdefault(rules.ref, rules) != rules:
-                raise RefusedRecord("undecodable")
+                raise RefusedRecord("bad_control")
         elif control.id and control.HasField("assignment"):
-            self._assigned(control.assignment)
+            if self._assigned(control.assignment) is None:
+                raise RefusedRecord("bad_control")
             self._assignments.append(control.assignment)
         else:
-            raise RefusedRecord("undecodable")
+            raise RefusedRecord("bad_control")
         self._controls_seen.add(control.id)
+        for key, life in list(self._current.items()):
+            if self._rules_for(key) != life.rules:
+                life.ended = True
+                del self._current[key]
 
-    def _rules_for(self, tenant: str, device: str) -> Rules:
+    def _rules_for(self, key: bytes) -> Rules:
+        tenant, device = key.decode().split("/")
         for assignment in reversed(self._assignments):
             if assignment.tenant in ("", "*", tenant) and fnmatch.fnmatchcase(
                 device, assignment.device_pattern or "*"
             ):
-                return self._assigned(assignment)
+                rules = self._assigned(assignment)
+                assert rules is not None
+                return rules
         raise RefusedRecord("no_profile")
 
-    def _assigned(self, assignment: Assignment) -> Rules:
+    def _assigned(self, assignment: Assignment) -> Rules | None:
         """The assignment's profile; revision 0 is the newest that is known."""
         revisions = {
             rules.revision: rules
             for rules in self._profiles.values()
             if rules.name == assignment.profile
         }
-        wanted = assignment.profile_revision or max(revisions, default=0)
-        if wanted not in revisions:
-            raise RefusedRecord("no_profile")
-        return revisions[wanted]
-
-    def _life(self, key: bytes, rules: Rules) -> Life:
-        life = self._current.get(key)
-        if life is None or life.rules.ref != rules.ref:
-            life = self._current[key] = Life(self.partition, key, rules)
-            self.lives.append(life)
-        return life
+        return revisions.get(assignment.profile_revision or max(revisions, default=0))
 
 
 def _frame_of(record: Record, rules: Rules) -> Frame:

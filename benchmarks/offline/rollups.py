@@ -36,18 +36,18 @@ def rollups_of(rules: Rules, series: Series, scores: list[Score]) -> dict[tuple[
     """Closed buckets of a device by (resolution in seconds, start in seconds since the epoch)."""
     settled_ns = series.settled * rules.period_ns
     second_of = series.slots * rules.period_ns // SECOND_NS
+    emitted = np.unique(second_of[(second_of + 1) * SECOND_NS <= settled_ns])
     score_second = np.array(
         [(score.end_slot - 1) * rules.period_ns // SECOND_NS for score in scores], np.int64
     )
     score_value = np.array([score.score for score in scores], np.float64)
-    seconds = np.union1d(second_of, score_second)
-    emitted = seconds[(seconds + 1) * SECOND_NS <= settled_ns]
+    counted = np.isin(score_second, emitted)
     rollups = {}
     for resolution_s in RESOLUTIONS_S:
         starts = np.unique(emitted // resolution_s * resolution_s)
         for start in starts[(starts + resolution_s) * SECOND_NS <= settled_ns].tolist():
             i, j = np.searchsorted(second_of, [start, start + resolution_s])
-            ended = (score_second >= start) & (score_second < start + resolution_s)
+            ended = (score_second >= start) & (score_second < start + resolution_s) & counted
             rollups[resolution_s, start] = Rollup(
                 channels=tuple(_stats(column) for column in series.values[i:j].T),
                 scores=_stats(score_value[ended]),

@@ -30,11 +30,13 @@ def profile(**changes: Any) -> Profile:
     return Profile(**fields | changes)
 
 
-def block(start_s: float, values: list[float], *, period_ms: int = 100, channels: int = 1) -> bytes:
+def block(
+    start_s: float, values: list[float], *, period_ms: float = 100, channels: int = 1
+) -> bytes:
     """A frame; values are those of the channels of each sample in turn."""
     return SampleBlock(
         t0_us=round(start_s * 1_000_000),
-        period_ns=period_ms * 1_000_000,
+        period_ns=round(period_ms * 1_000_000),
         count=len(values) // channels,
         samples=np.array(values, "<f4").tobytes(),
     ).SerializeToString()
@@ -57,7 +59,7 @@ class TinyLog:
         self.now_s: float = MINUTE_S
         self.records: list[Record] = []
         self._folder = folder
-        _write_mean_model(folder / "mean@1", len(used.channels), used.window.size)
+        _write_mean_model(folder / "mean@1")
         self.add(control("1", profile_yaml=used.to_yaml()), key=b"!control")
         to_all = Assignment(device_pattern="*", profile=used.name, profile_revision=used.revision)
         self.add(control("2", assignment=to_all), key=b"!control")
@@ -73,9 +75,11 @@ class TinyLog:
         return compute({0: self.records}, self._folder)
 
 
-def _write_mean_model(folder: Path, channels: int, size: int) -> None:
+def _write_mean_model(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    windows = helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", size, channels])
+    windows = helper.make_tensor_value_info(
+        "windows", TensorProto.FLOAT, ["n", "slots", "channels"]
+    )
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n"])
     axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
     mean = helper.make_node("ReduceMean", ["windows", "axes"], ["scores"], keepdims=0)
