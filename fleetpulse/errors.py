@@ -43,13 +43,19 @@ class Refused(FleetpulseError):
 
 
 class InputError(Refused):
-    """A request that the API answers with `status`, naming `field`."""
+    """A request that the API answers with `status`, naming `field`.
 
-    def __init__(self, field: str, reason: str, *, status: int = 422) -> None:
+    index: which record of the request, if it has several.
+    """
+
+    def __init__(
+        self, field: str, reason: str, *, status: int = 422, index: int | None = None
+    ) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
         self.status = status
+        self.index = index
 
 
 class ConfigError(Refused):

@@ -5,6 +5,7 @@ header, the `samples` field, then `device_id`. Anything else takes the protobuf 
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -47,6 +48,7 @@ TAGS: Final = {
 
 _TAGS: Final = tuple(TAGS.values())
 _DEVICE_TAG: Final = 0x72
+_BATCH_TAGS: Final = (16 << 3 | 2, 17 << 3 | 2)
 _HEADER_BYTES: Final = _HEADER.size
 assert HEADER_DTYPE.itemsize == _HEADER_BYTES
 
@@ -112,6 +114,20 @@ def encode_block(
 def decode_block(value: bytes) -> Block:
     """Decode a SampleBlock in any field order; raises InputError."""
     return _sliced(value) or _parsed(value)
+
+
+def batch_parts(value: bytes) -> Iterator[bytes]:
+    """The messages of a Batch as the sender encoded them; raises InputError."""
+    at = 0
+    while at < len(value):
+        tag, at = _varint(value, at)
+        if tag not in _BATCH_TAGS:
+            raise InputError("body", f"has unknown protobuf tag {tag} at byte {at}", status=400)
+        length, at = _varint(value, at)
+        if at + length > len(value):
+            raise InputError("body", "is cut off", status=400)
+        yield value[at : at + length]
+        at += length
 
 
 def decode_telemetry(value: bytes) -> Telemetry:
