@@ -1,0 +1,137 @@
+"""Topics: made as the design needs them, checked when they exist."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._topic import TopicDescription
+from confluent_kafka.cimpl import NewTopic
+
+from adapters.kafka.client import (
+    RECORD_BYTES_MAX,
+    REJECTED_BYTES_MAX,
+    REQUEST_TIMEOUT_S,
+    connection_config,
+    meaning_of,
+)
+from fleetpulse.errors import ConfigError
+from fleetpulse.settings import KafkaSettings
+
+REJECTED_TOPICS: Final = ("telemetry.dead", "telemetry.late")
+RESULT_TOPICS: Final = ("scores", "alerts", "aggregates.second", "aggregates.minute")
+
+
+class KafkaAdmin:
+    """Asks and changes the cluster; every call is bounded."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = AdminClient(
+            connection_config(settings, client_id=f"{settings.topic_prefix}admin")
+        )
+
+    def create_topics(self) -> list[str]:
+        """Create what is missing, check what exists; returns the names created.
+
+        Raises ConfigError when an existing topic has other partitions or its own timestamps.
+        """
+        wanted = {topic.topic: topic for topic in self._topics()}
+        existing = self._existing(wanted)
+        for name, topic in existing.items():
+            if len(topic.partitions) != self._settings.partitions:
+                raise ConfigError(
+                    f"kafka.partitions: topic {name} has {len(topic.partitions)}, not"
+                    f" {self._settings.partitions}; the number is fixed when a topic is created"
+                )
+        self._check_log_time(existing)
+        missing = [topic for name, topic in wanted.items() if name not in existing]
+        created = []
+        for name, future in (self._client.create_topics(missing) if missing else {}).items():
+            if _answer(future, f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS):
+                created.append(name)
+        return sorted(created)
+
+    def topic_id(self) -> str:
+        """Of the telemetry topic. A topic made anew has another."""
+        name = self._settings.topic("telemetry")
+        found = self._existing([name])
+        if name not in found:
+            raise ConfigError(f"kafka: topic {name} does not exist; create it first")
+        return str(found[name].topic_id)
+
+    def watermarks(self) -> dict[int, tuple[int, int]]:
+        """First offset and end offset of each telemetry partition."""
+        first = self._offsets(OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._offsets(OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        return {each: (first[each], end[each]) for each in range(self._settings.partitions)}
+
+    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
+        topic = self._settings.topic("telemetry")
+        partitions = range(self._settings.partitions)
+        futures = self._client.list_offsets(
+            {TopicPartition(topic, each): spec for each in partitions},
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        return {
+            each.partition: _answer(future, "list offsets").offset
+            for each, future in futures.items()
+        }
+
+    def _topics(self) -> list[NewTopic]:
+        settings = self._settings
+        retention = {"retention.ms": str(round(settings.retention_h * 3_600_000))}
+        rejected = retention | {"max.message.bytes": str(REJECTED_BYTES_MAX)}
+        telemetry = retention | {
+            # Log time is the broker's: devices and their clocks cannot move it.
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(RECORD_BYTES_MAX),
+        }
+        configs = {
+            "telemetry": telemetry,
+            **dict.fromkeys(REJECTED_TOPICS, rejected),
+            **dict.fromkeys(RESULT_TOPICS, retention),
+        }
+        return [
+            NewTopic(settings.topic(name), settings.partitions, settings.replication, config=config)
+            for name, config in configs.items()
+        ]
+
+    def _existing(self, names: Iterable[str]) -> dict[str, TopicDescription]:
+        futures = self._client.describe_topics(
+            TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S
+        )
+        answers = {
+            name: _answer(future, f"describe topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART)
+            for name, future in futures.items()
+        }
+        return {name: topic for name, topic in answers.items() if topic is not None}
+
+    def _check_log_time(self, existing: dict[str, TopicDescription]) -> None:
+        name = self._settings.topic("telemetry")
+        if name not in existing:
+            return
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        config = _answer(
+            self._client.describe_configs([resource])[resource],
+            f"describe topic {name}",
+            ignore=KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        )
+        if config and config["message.timestamp.type"].value != "LogAppendTime":
+            raise ConfigError(f"kafka: topic {name} needs message.timestamp.type=LogAppendTime")
+
+
+def _answer(future: "Future[Any]", action: str, *, ignore: int | None = None) -> Any:
+    """The result, True for an empty one, None for the ignored error."""
+    try:
+        result = future.result(REQUEST_TIMEOUT_S + 1)
+    except KafkaException as error:
+        if error.args[0].code() == ignore:
+            return None
+        raise meaning_of(error, action) from error
+    except TimeoutError as error:
+        raise meaning_of(KafkaError(KafkaError._TIMED_OUT), action) from error
+    return True if result is None else result

@@ -1,0 +1,250 @@
+"""EffectSink "kafka": every result to its topic, in one transaction with the group's offsets.
+
+The offsets in the transaction are the sink's progress and its fence: the broker refuses them
+from a member that has lost its partitions, so they are sent also when there are no rows.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from adapters.kafka.client import (
+    REJECTED_BYTES_MAX,
+    REQUEST_TIMEOUT_S,
+    connection_config,
+    meaning_of,
+    producer_config,
+)
+from adapters.kafka.encode import encode_alert, encode_rejected, encode_rollups, encode_scores
+from adapters.kafka.log_reader import GROUP, Membership
+from fleetpulse.effects import Effects, Resolution
+from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, RetryLater
+from fleetpulse.identity import DeviceKey
+from fleetpulse.ports import Advance, Claim
+from fleetpulse.settings import KafkaSettings
+
+_ROLLUP_TOPICS: Final[dict[Resolution, str]] = {
+    "second": "aggregates.second",
+    "minute": "aggregates.minute",
+}
+# Out of the group, or another producer has this slot's transactional id.
+_FENCED: Final = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError._FENCED,
+}
+# The group has moved on since the proof was taken; whether with our partitions, the reader knows.
+_STALE: Final = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
+_QUEUE_WAIT_S: Final = 0.1
+
+Row = tuple[str, int, bytes, bytes]
+"""Topic, partition, key, value."""
+
+
+class KafkaEffectSink:
+    """Used from one thread; `membership` is KafkaLogReader.membership of the same shard.
+
+    A claim's owner epoch is the number of the partition's assignment to this reader.
+    """
+
+    name = "kafka"
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        slot: str,
+        transaction_timeout_ms: int,
+        membership: Callable[[], Membership],
+    ) -> None:
+        client_id = f"{settings.topic_prefix}shard-{slot}"
+        self._settings = settings
+        self._membership = membership
+        self._timeout_s = REQUEST_TIMEOUT_S
+        self._commit_timeout_s = transaction_timeout_ms / 1000
+        self._claims: dict[int, Claim] = {}
+        self._admin = AdminClient(connection_config(settings, client_id=client_id))
+        self._producer: Producer | None = None
+        self._config = {
+            **producer_config(settings, client_id=client_id),
+            # Stable per slot, so that a successor's init ends what a crash left open.
+            "transactional.id": client_id,
+            "transaction.timeout.ms": transaction_timeout_ms,
+            "message.max.bytes": REJECTED_BYTES_MAX,
+            "linger.ms": 5,
+        }
+
+    def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
+        """The committed offsets, once no transaction of a former owner can change them."""
+        membership = self._membership()
+        lost = tuple(each for each in partitions if each not in membership.assignments)
+        if lost:
+            raise Fenced(f"sink kafka: partitions {lost} are not this member's", partitions=lost)
+        self._ready()
+        committed = self._committed(partitions)
+        claims = {
+            each: Claim(membership.assignments[each], committed.get(each)) for each in partitions
+        }
+        self._claims |= claims
+        return claims
+
+    def write(self, effects: Effects, advance: Mapping[int, Advance]) -> None:
+        """One transaction, also without rows."""
+        # First the proof, then the check: see KafkaLogReader.membership.
+        membership = self._membership()
+        self._check(advance, membership)
+        producer = self._ready()
+        try:
+            producer.begin_transaction()
+            for topic, partition, key, value in self._rows(effects):
+                self._produce(producer, topic, partition, key, value)
+            producer.send_offsets_to_transaction(
+                [self._position(each, step.next_offset) for each, step in advance.items()],
+                membership.metadata,
+                self._timeout_s,
+            )
+        except KafkaException as error:
+            self._abort(producer)
+            raise self._refusal(error, advance) from error
+        self._commit(producer, advance)
+        for each, step in advance.items():
+            self._claims[each] = Claim(step.owner_epoch, step.next_offset)
+
+    def close(self) -> None:
+        """Drop the producer; what it left open is aborted by the next one of this slot."""
+        self._drop()
+
+    def _check(self, advance: Mapping[int, Advance], membership: Membership) -> None:
+        refused = tuple(
+            each
+            for each, step in advance.items()
+            if (held := self._claims.get(each)) is None
+            or not held.owner_epoch == step.owner_epoch == membership.assignments.get(each)
+            or held.next_offset not in (None, step.previous_offset)
+        )
+        if refused:
+            raise Fenced(
+                f"sink kafka: partitions {refused} have another owner or offset",
+                partitions=refused,
+            )
+
+    def _rows(self, effects: Effects) -> Iterator[Row]:
+        topic = self._settings.topic
+        for scores in effects.scores:
+            partitions = scores.partitions.tolist()
+            rows = zip(partitions, scores.devices, encode_scores(scores), strict=True)
+            yield from ((topic("scores"), *row) for row in rows)
+        for rollups in effects.rollups:
+            if name := _ROLLUP_TOPICS.get(rollups.resolution):
+                partitions = rollups.partitions.tolist()
+                rows = zip(partitions, rollups.devices, encode_rollups(rollups), strict=True)
+                yield from ((topic(name), *row) for row in rows)
+        for alert in effects.alerts:
+            key = DeviceKey(alert.tenant, alert.device_id).encode()
+            yield topic("alerts"), alert.partition, key, encode_alert(alert)
+        for name, rejections in (
+            ("telemetry.dead", effects.dead),
+            ("telemetry.late", effects.late),
+        ):
+            for each in rejections:
+                yield topic(name), each.partition, each.key, encode_rejected(each)
+
+    def _produce(
+        self, producer: Producer, topic: str, partition: int, key: bytes, value: bytes
+    ) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                producer.produce(topic, value, key, partition)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None
+                producer.poll(_QUEUE_WAIT_S)
+            else:
+                return
+
+    def _commit(self, producer: Producer, advance: Mapping[int, Advance]) -> None:
+        deadline = time.monotonic() + self._commit_timeout_s
+        while True:
+            try:
+                producer.commit_transaction(max(deadline - time.monotonic(), 0.1))
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.txn_requires_abort():
+                    self._abort(producer)
+                    raise self._refusal(error, advance) from error
+                if not cause.retriable() or time.monotonic() > deadline:
+                    # It may have been committed or not: only a new claim can tell.
+                    self._drop()
+                    self._claims.clear()
+                    raise meaning_of(error, "commit a transaction") from error
+            else:
+                return
+
+    def _abort(self, producer: Producer) -> None:
+        try:
+            producer.abort_transaction(self._timeout_s)
+        except KafkaException:
+            self._drop()
+
+    def _refusal(self, error: KafkaException, advance: Mapping[int, Advance]) -> FleetpulseError:
+        code = error.args[0].code()
+        partitions = tuple(advance)
+        if code in _FENCED:
+            for each in partitions:
+                self._claims.pop(each, None)
+            return Fenced(f"sink kafka: {error.args[0].str()}", partitions=partitions)
+        if code in _STALE:
+            return RetryLater(f"sink kafka: {error.args[0].str()}", retry_after_s=0.05)
+        return meaning_of(error, "write a transaction")
+
+    def _ready(self) -> Producer:
+        if self._producer is None:
+            producer = Producer(self._config)
+            try:
+                producer.init_transactions(self._timeout_s)
+            except KafkaException as error:
+                raise meaning_of(error, "begin with a transactional id") from error
+            self._producer = producer
+        return self._producer
+
+    def _drop(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+    def _committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        group = self._settings.topic(GROUP)
+        wanted = [self._position(each) for each in partitions]
+        try:
+            # Stable: waits (by refusal) for a transaction that carries offsets to end.
+            answer = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, wanted)],
+                require_stable=True,
+                request_timeout=self._timeout_s,
+            )[group].result(self._timeout_s + 1)
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerUnavailable(f"kafka: read committed offsets: {error}") from error
+        failed = [each.error for each in answer.topic_partitions if each.error]
+        if failed:
+            raise meaning_of(failed[0], "read committed offsets")
+        return {each.partition: each.offset for each in answer.topic_partitions if each.offset >= 0}
+
+    def _position(self, partition: int, offset: int = -1001) -> TopicPartition:
+        return TopicPartition(self._settings.topic("telemetry"), partition, offset)

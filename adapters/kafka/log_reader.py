@@ -1,0 +1,214 @@
+"""LogReader on Kafka: a member of the shards' group that starts only where it is told.
+
+The group's committed offsets are the "kafka" sink's progress; a shard starts at its snapshot.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from adapters.kafka.client import REQUEST_TIMEOUT_S, meaning_of, member_config
+from fleetpulse.errors import Fenced, FleetpulseError, PartitionStopped
+from fleetpulse.ports import AssignmentListener, RecordBatch
+from fleetpulse.settings import KafkaSettings
+
+GROUP: Final = "shards"
+_log = logging.getLogger(__name__)
+_log_time_ms = itemgetter(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A proof of membership for transactions, and what was owned when it was taken or later.
+
+    assignments: partition -> a number that is new with each assignment.
+    """
+
+    metadata: object
+    assignments: Mapping[int, int]
+
+
+class KafkaLogReader:
+    """All methods but `membership` are called from one thread."""
+
+    def __init__(
+        self, settings: KafkaSettings, listener: AssignmentListener, *, client_id: str
+    ) -> None:
+        self._topic = settings.topic("telemetry")
+        self._listener = listener
+        self._numbers = count(1)
+        self._assignments: Mapping[int, int] = {}  # replaced, never changed: see membership
+        self._started: set[int] = set()
+        self._failures: deque[FleetpulseError] = deque()
+        self._consumer = Consumer(
+            member_config(settings, client_id=client_id, group=settings.topic(GROUP))
+        )
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll(self, records_max: int, timeout_s: float) -> RecordBatch:
+        """Records gathered for at most `timeout_s`.
+
+        Raises PartitionStopped for a partition whose next record the log does not have; the
+        other partitions go on with the next poll.
+        """
+        if self._failures:
+            raise self._failures.popleft()
+        messages = self._consumer.consume(records_max, timeout_s)
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages)
+            if not messages and self._failures:
+                raise self._failures.popleft()
+        return _columns(messages)
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        """Begin, or begin anew, at these offsets; also ends a pause."""
+        positions = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
+        fresh = [each for each in positions if each.partition not in self._started]
+        if fresh:
+            self._consumer.incremental_assign(fresh)
+        for each in positions:
+            if each.partition in self._started:
+                self._consumer.seek(each)
+        self._started |= offsets.keys()
+        self._consumer.resume(positions)
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Stop fetching, stay the owner."""
+        self._consumer.pause(self._positions(partitions))
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        """Fetch again."""
+        self._consumer.resume(self._positions(partitions))
+
+    def end_offset(self, partition: int) -> int | None:
+        """The log's end as of the newest fetch; None before the first."""
+        _, end = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition), cached=True
+        )
+        return end if end >= 0 else None
+
+    def membership(self) -> Membership:
+        """For the sink's transactions, from any thread. Raises Fenced once closed.
+
+        The proof is taken first. If it is of a membership that began after a loss, the loss was
+        told before it began, so `assignments` already lacks or renumbers what was lost.
+        """
+        try:
+            metadata = self._consumer.consumer_group_metadata()
+        except RuntimeError as error:
+            raise Fenced("the reader has left the group") from error
+        return Membership(metadata, self._assignments)
+
+    def close(self) -> None:
+        """Leave the group; `revoked` is called first."""
+        self._consumer.close()
+
+    def _positions(self, partitions: Sequence[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, each) for each in partitions if each in self._started]
+
+    def _on_assign(self, consumer: Consumer, added: list[TopicPartition]) -> None:
+        partitions = [each.partition for each in added]
+        # Nothing is fetched until start: an assignment here would begin at the group's offsets.
+        consumer.incremental_assign([])
+        if partitions:
+            self._assignments = {
+                **self._assignments,
+                **{each: next(self._numbers) for each in partitions},
+            }
+            self._listener.assigned(partitions)
+
+    def _on_revoke(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
+        try:
+            self._listener.revoked([each.partition for each in removed])
+        finally:
+            self._forget(removed)
+            self._unassign(consumer, removed)
+
+    def _on_lost(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
+        self._forget(removed)
+        try:
+            self._listener.lost([each.partition for each in removed])
+        finally:
+            self._unassign(consumer, removed)
+
+    def _forget(self, removed: list[TopicPartition]) -> None:
+        gone = {each.partition for each in removed}
+        self._assignments = {p: n for p, n in self._assignments.items() if p not in gone}
+
+    def _unassign(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
+        consumer.incremental_unassign([each for each in removed if each.partition in self._started])
+        self._started -= {each.partition for each in removed}
+
+    def _without_errors(self, messages: list[Message]) -> list[Message]:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                continue
+            partition = message.partition()
+            if partition is not None and partition >= 0 and _stops(error):
+                self._failures.append(self._stopped(partition, error))
+            elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
+                _log.warning("the loop did not poll for too long; its partitions are given up")
+            elif not error.retriable():
+                self._failures.append(meaning_of(error, "read telemetry"))
+        return [message for message in messages if message.error() is None]
+
+    def _stopped(self, partition: int, error: KafkaError) -> PartitionStopped:
+        if error.code() in _TOPIC_GONE:
+            return PartitionStopped(
+                partition,
+                f"topic {self._topic} was deleted or made anew",
+                remedy="remove the snapshots and progress that belong to the old topic",
+            )
+        try:
+            first, end = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=REQUEST_TIMEOUT_S
+            )
+        except KafkaException:
+            first, end = -1, -1
+        return PartitionStopped(
+            partition,
+            f"the log does not have the next record, only offsets {first} to {end} ({error.str()})",
+            remedy="restore the log or a snapshot within this range, or remove the partition's"
+            " snapshots to start at its first record and accept what is missing",
+        )
+
+
+_TOPIC_GONE: Final = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_ID,
+}
+
+
+def _stops(error: KafkaError) -> bool:
+    missing = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+    return error.code() in missing | _TOPIC_GONE
+
+
+def _columns(messages: list[Message]) -> RecordBatch:
+    # map() over C methods: 0.13 µs a message, against 0.17 in a loop of our own.
+    length = len(messages)
+    times: Any = map(_log_time_ms, map(Message.timestamp, messages))
+    partitions: Any = map(Message.partition, messages)
+    offsets: Any = map(Message.offset, messages)
+    return RecordBatch(
+        partitions=np.fromiter(partitions, np.int32, length),
+        offsets=np.fromiter(offsets, np.int64, length),
+        log_time_us=np.fromiter(times, np.int64, length) * 1000,
+        keys=[key or b"" for key in map(Message.key, messages)],
+        values=[value or b"" for value in map(Message.value, messages)],
+    )

@@ -1,0 +1,1 @@
+"""Warm storage: devices, alerts and rollups, each with the progress that it was written with."""

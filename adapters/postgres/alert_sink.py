@@ -1,0 +1,86 @@
+"""EffectSink "alerts": alerts and devices, on each commit."""
+
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from adapters.postgres.effect_sink import PostgresSink
+from adapters.postgres.time_partitions import TimePartitions
+from fleetpulse.effects import AlertEvent, DeviceSeen, Effects
+
+# Raised and cleared are one row. Either may come first: what only the raising window knows
+# (score) is taken from `raised`, what only the end knows (cleared_at) from `cleared`.
+_ALERT = """
+INSERT INTO alerts (tenant, device_id, alert_id, raised_at, cleared_at, window_start, window_end,
+    score, peak_score, threshold, model, profile)
+VALUES (%s, %s, %s, epoch_us(%s), epoch_us(%s), epoch_us(%s), epoch_us(%s), %s, %s, %s, %s, %s)
+ON CONFLICT (tenant, device_id, raised_at, alert_id) DO UPDATE SET
+    cleared_at = coalesce(excluded.cleared_at, alerts.cleared_at),
+    score = CASE WHEN excluded.cleared_at IS NULL THEN excluded.score ELSE alerts.score END,
+    peak_score = greatest(excluded.peak_score, alerts.peak_score)
+"""
+_DEVICES = """
+INSERT INTO devices (tenant, device_id, profile, first_seen)
+SELECT tenant, device_id, profile, epoch_us(first_seen_us)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS seen (tenant, device_id, profile, first_seen_us)
+ON CONFLICT (tenant, device_id) DO UPDATE SET
+    profile = excluded.profile, first_seen = least(excluded.first_seen, devices.first_seen)
+"""
+
+
+class PostgresAlertSink(PostgresSink):
+    """Few rows, soon: people and sockets wait for them."""
+
+    name = "alerts"
+
+    def __init__(self, dsn: str, *, topic_id: str) -> None:
+        super().__init__(dsn, topic_id=topic_id)
+        self._alerts = TimePartitions("alerts", "M")
+        self._partitions = (self._alerts,)
+
+    def _has_rows(self, effects: Effects) -> bool:
+        return bool(effects.alerts or effects.devices)
+
+    def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        raised_us = np.array([each.raised_at_us for each in effects.alerts], np.int64)
+        self._alerts.ensure(connection, raised_us)
+
+    def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        """Nothing: the rows travel with their statements."""
+
+    def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        if effects.devices:
+            connection.execute(_DEVICES, _device_columns(effects.devices))
+        if effects.alerts:
+            with connection.cursor() as cursor:
+                cursor.executemany(_ALERT, [_alert_row(each) for each in effects.alerts])
+
+
+def _device_columns(seen: list[DeviceSeen]) -> tuple[list[Any], ...]:
+    # One statement may touch a row once: the newest sighting of a device wins.
+    newest = {(each.tenant, each.device_id): each for each in seen}.values()
+    return (
+        [each.tenant for each in newest],
+        [each.device_id for each in newest],
+        [each.profile for each in newest],
+        [each.first_seen_us for each in newest],
+    )
+
+
+def _alert_row(event: AlertEvent) -> tuple[Any, ...]:
+    return (
+        event.tenant,
+        event.device_id,
+        event.alert_id,
+        event.raised_at_us,
+        event.at_us if event.kind == "cleared" else None,
+        event.window_start_us,
+        event.window_end_us,
+        event.score,
+        event.peak_score,
+        event.threshold,
+        event.model,
+        event.profile,
+    )
