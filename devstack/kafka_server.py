@@ -60,10 +60,10 @@ class KafkaServer:
             lambda: _serves("127.0.0.1", self._settings.port), timeout_s=START_TIMEOUT_S
         )
 
-    def stop(self) -> None:
-        """End the broker within STOP_TIMEOUT_S, cleanly if it can."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End the broker, cleanly if it can within `timeout_s`."""
         if self._process:
-            self._process.stop(timeout_s=STOP_TIMEOUT_S)
+            self._process.stop(timeout_s=timeout_s)
 
     def _java(self, java: str, jars: Path) -> list[str]:
         return [

@@ -82,10 +82,10 @@ class PostgresServer:
         self._process.start()
         self._process.wait_ready(self._accepts, timeout_s=START_TIMEOUT_S)
 
-    def stop(self) -> None:
-        """End the server within STOP_TIMEOUT_S; open sessions are cut, commits are kept."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End the server; open sessions are cut, commits are kept."""
         if self._process:
-            self._process.stop(timeout_s=STOP_TIMEOUT_S, ask=signal.SIGINT)
+            self._process.stop(timeout_s=timeout_s, ask=signal.SIGINT)
 
     def _accepts(self) -> bool:
         probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1"]

@@ -1,0 +1,65 @@
+"""A local Ray on loopback, sized for one machine. Its processes are children of this one."""
+
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+import ray
+
+from fleetpulse.errors import SetupError
+from fleetpulse.settings import RaySettings
+
+NAMESPACE = "fleetpulse"
+# Workers start when an actor needs them; statistics that nobody reads are not collected.
+_SYSTEM_CONFIG = {
+    "prestart_worker_first_driver": False,
+    "enable_metrics_collection": False,
+    "task_events_report_interval_ms": 0,
+}
+
+
+def start_ray(settings: RaySettings, data_folder: Path) -> str:
+    """Start Ray, or connect to the cluster that the settings name; returns its address.
+
+    The environment of `devstack.launch` must be in place: Ray reads it when imported.
+    """
+    try:
+        if settings.address:
+            context = ray.init(address=settings.address, namespace=NAMESPACE, log_to_driver=False)
+        else:
+            context = ray.init(
+                address="local",
+                namespace=NAMESPACE,
+                num_cpus=settings.num_cpus,
+                include_dashboard=False,
+                object_store_memory=settings.object_store_mb * 2**20,
+                log_to_driver=False,
+                _temp_dir=str(_fresh_sessions_folder(data_folder)),
+                _system_config=_SYSTEM_CONFIG,
+            )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = f"Ray at {settings.address}" if settings.address else "Ray"
+        raise SetupError(
+            f"{where} did not start: {str(error).splitlines()[0][:300]}",
+            remedy=f"see {sessions_folder(data_folder)}/session_latest/logs",
+        ) from error
+    return str(context["address"])
+
+
+def stop_ray() -> None:
+    """Disconnect; ends a local Ray and everything it runs."""
+    ray.shutdown()
+
+
+def sessions_folder(data_folder: Path) -> Path:
+    """Ray's sockets and logs: short, because a socket's path must stay below 108 bytes."""
+    name = sha256(str(data_folder.absolute()).encode()).hexdigest()[:8]
+    return Path(tempfile.gettempdir()) / f"fleetpulse-ray-{name}"
+
+
+def _fresh_sessions_folder(data_folder: Path) -> Path:
+    folder = sessions_folder(data_folder)
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's logs
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
