@@ -1,1 +1,1 @@
-"""models."""
+"""ONNX models: cards, a registry of versions, gates, the scorer; `train` fits what we ship."""

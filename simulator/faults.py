@@ -46,7 +46,7 @@ class FaultInjector:
     def _imbalance(self, frame: int, ill: NDArray[np.bool_], time_s: F64, episode: Episode) -> F64:
         device, at = np.array([episode.device]), np.array([frame])
         angle = 2 * np.pi * self._machines.revolutions(device, at)[0][ill]
-        size = 3.0 * episode.severity * np.minimum(time_s / _ONSET_S, 1.0)
+        size = 4.0 * episode.severity * np.minimum(time_s / _ONSET_S, 1.0)
         turning = np.stack([np.cos(angle), np.sin(angle), np.cos(angle)], -1)
         changed: F64 = size[:, None] * turning * _VIBRATION_SHARE
         return changed
