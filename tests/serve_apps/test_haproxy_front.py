@@ -1,14 +1,14 @@
 """Serve's own HAProxy template, corrected: nothing listens beyond loopback."""
 
 import pytest
-from jinja2 import Environment
+from jinja2 import ChainableUndefined, Environment
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from serve_apps.haproxy_front import on_loopback
 
 
 def rendered(host: str) -> str:
-    environment = Environment(autoescape=False)
+    environment = Environment(autoescape=False, undefined=ChainableUndefined)
     environment.filters["haproxy_fmt"] = str
     config = {
         "frontend_host": host,

@@ -1,0 +1,170 @@
+"""The live hub without Ray: what shards push is what readers poll, within bounds."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from actors import live_hub
+from actors.live_fleet import LiveFleet
+from actors.live_hub import LiveHub, LiveScore
+from fleetpulse.effects import AlertEvent, ScoreRows
+from fleetpulse.live import LiveSamples, LiveUpdate, PartitionStatus, ShardStatus
+from fleetpulse.profile import AlertRule, Profile
+
+PUMP = Profile(name="pump", channels=("a",), rate_hz=1, alert=AlertRule(threshold=2.0))
+
+
+def status(samples: int = 0, shard: str = "shard-0", lag: int = 3) -> ShardStatus:
+    part = PartitionStatus(
+        partition=0, next_offset=9, lag=lag, log_time_us=0, snapshot_offset=0, state="running"
+    )
+    return ShardStatus(shard, 1, (part,), 1, samples, 1, 1, 0, 0, 2, 0.5, 1.0, 2.0)
+
+
+def scores(*values: float, end_us: int = 0) -> ScoreRows:
+    count = len(values)
+    ends = np.full(count, end_us, np.int64)
+    return ScoreRows(
+        profile=PUMP,
+        partitions=np.zeros(count, np.int32),
+        devices=[f"default/p{n}".encode() for n in range(count)],
+        window_start_us=ends,
+        window_end_us=ends,
+        scores=np.array(values, np.float32),
+        model="zscore@1",
+        threshold=2.0,
+    )
+
+
+def alert(device: str = "p0") -> AlertEvent:
+    return AlertEvent(
+        0, "id", "default", device, "raised", 5, 5, 1, 5, 3.0, 3.0, 2.0, "zscore@1", "pump@1"
+    )
+
+
+def samples(device: bytes) -> LiveSamples:
+    return LiveSamples(device, ("a",), np.array([1]), np.ones((1, 1), np.float32))
+
+
+def test_a_reader_gets_each_alert_once_and_asks_again_after_a_loss() -> None:
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.publish(LiveUpdate(status(), alerts=[alert(), alert("p1")]))
+        first = await hub.poll("r", 1, frozenset(), 1.0)
+        again = await hub.poll("r", 1, frozenset(), 1.0)
+        rest = await hub.poll("r", first.next_number, frozenset(), 0.0)
+        assert [a.event.device_id for a in first.alerts] == ["p0", "p1"]
+        assert again.alerts == first.alerts, "a lost answer lost alerts"
+        assert rest.alerts == []
+        assert not first.missed_alerts
+
+    asyncio.run(run())
+
+
+def test_a_poll_waits_until_there_is_news() -> None:
+    async def run() -> None:
+        hub = LiveHub()
+        poll = asyncio.create_task(hub.poll("r", 1, frozenset(), 5.0))
+        await asyncio.sleep(0)
+        assert not poll.done(), "an empty hub answered at once"
+        await hub.publish(LiveUpdate(status(), alerts=[alert()]))
+        assert len((await poll).alerts) == 1
+
+    asyncio.run(run())
+
+
+def test_samples_and_scores_go_only_to_those_who_watch() -> None:
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.poll("one", 1, frozenset({b"default/p0"}), 0.0)
+        await hub.poll("two", 1, frozenset(), 0.0)
+        update = LiveUpdate(
+            status(),
+            scores=[scores(1.0, 9.0)],
+            samples=[samples(b"default/p0"), samples(b"default/p1")],
+        )
+        assert await hub.publish(update) == {b"default/p0"}, "shards are told what is watched"
+        page = await hub.poll("one", 1, frozenset(), 0.0)
+        assert [chunk.device for chunk in page.live] == [b"default/p0"] * 2
+        assert isinstance(page.live[1], LiveScore)
+        assert (await hub.poll("two", 1, frozenset(), 0.0)).live == []
+
+    asyncio.run(run())
+
+
+def test_a_slow_reader_loses_its_oldest_samples_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_hub, "LIVE_MAX", 3)
+
+    async def run() -> None:
+        hub = LiveHub()
+        watching = frozenset({b"default/p0"})
+        await hub.poll("r", 1, watching, 0.0)
+        for _ in range(5):
+            await hub.publish(LiveUpdate(status(), samples=[samples(b"default/p0")]))
+        page = await hub.poll("r", 1, watching, 0.0)
+        assert (len(page.live), page.dropped) == (3, 2)
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_is_gone_watches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_hub, "LEASE_S", -1.0)
+
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
+        assert await hub.publish(LiveUpdate(status())) == frozenset()
+
+    asyncio.run(run())
+
+
+def test_a_reader_behind_the_kept_alerts_is_sent_to_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_hub, "ALERTS_MAX", 2)
+
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.publish(LiveUpdate(status(), alerts=[alert()] * 3))
+        page = await hub.poll("r", 1, frozenset(), 0.0)
+        assert page.missed_alerts
+        assert [a.number for a in page.alerts] == [2, 3]
+
+    asyncio.run(run())
+
+
+def test_the_table_holds_each_devices_newest_score() -> None:
+    fleet = LiveFleet()
+    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.5), scores(3.0)]))
+    table = fleet.table()
+    assert table.keys == [b"default/p0", b"default/p1"]
+    assert table.scores.tolist() == [3.0, 2.5]
+    assert table.thresholds.tolist() == [2.0, 2.0]
+
+
+def test_a_full_table_forgets_who_was_silent_longest() -> None:
+    fleet = LiveFleet(devices_max=2)
+    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.0)]))
+    fleet.take(LiveUpdate(status(), scores=[scores(5.0)]))
+    other = scores(7.0)
+    other.devices[0] = b"default/new"
+    fleet.take(LiveUpdate(status(), scores=[other]))
+    assert fleet.table().keys == [b"default/p0", b"default/new"]
+    assert fleet.table().scores.tolist() == [5.0, 7.0]
+
+
+def test_the_summary_adds_the_shards_up() -> None:
+    fleet = LiveFleet()
+    now_us = time.time_ns() // 1000
+    fleet.take(LiveUpdate(status(100), scores=[scores(1.0, end_us=now_us - 20_000)]))
+    fleet.take(LiveUpdate(status(300)))
+    fleet.take(LiveUpdate(status(7, shard="shard-1", lag=4)))
+    summary = fleet.summary()
+    assert summary.lag == 7
+    assert summary.samples_per_s > 0
+    assert 20 <= summary.latency_ms_p50 < 5_000
+    assert [shard.shard for shard in summary.shards] == ["shard-0", "shard-1"]
