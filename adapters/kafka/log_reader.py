@@ -75,12 +75,9 @@ class KafkaLogReader:
     def start(self, offsets: Mapping[int, int]) -> None:
         """Begin, or begin anew, at these offsets; also ends a pause."""
         positions = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
-        fresh = [each for each in positions if each.partition not in self._started]
-        if fresh:
-            self._consumer.incremental_assign(fresh)
-        for each in positions:
-            if each.partition in self._started:
-                self._consumer.seek(each)
+        # Not a seek: it is refused for a partition that stopped or has not yet begun.
+        self._consumer.incremental_unassign(self._positions(list(offsets)))
+        self._consumer.incremental_assign(positions)
         self._started |= offsets.keys()
         self._consumer.resume(positions)
 

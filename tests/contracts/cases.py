@@ -1,6 +1,6 @@
 """Sinks under one roof: how to become an owner, and what a reader of the results sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Protocol
@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from adapters.kafka.client import consumer_config
 from adapters.kafka.effect_sink import KafkaEffectSink
-from adapters.kafka.log_reader import KafkaLogReader
+from adapters.kafka.log_reader import KafkaLogReader, Membership
 from adapters.memory.sink import MemoryEffectSink, MemoryTable
 from adapters.postgres.effect_sink import PostgresSink
 from fleetpulse import telemetry_pb2 as pb
@@ -38,7 +38,9 @@ def effects(*numbers: int, partition: int = 0) -> Effects:
     some = np.ones(n, np.int32)
     return Effects(
         scores=[
-            ScoreRows(PROFILE, partitions, devices, at_us, at_us + 1, per_row.astype("f4"), "m@1", 1.0)
+            ScoreRows(
+                PROFILE, partitions, devices, at_us, at_us + 1, per_row.astype("f4"), "m@1", 1.0
+            )
         ],
         rollups=[
             RollupRows(
@@ -153,7 +155,8 @@ class KafkaCase:
         try:
             topic = self.settings.topic("scores")
             reader.assign([TopicPartition(topic, each, 0) for each in range(PARTITIONS)])
-            found, ended = [], set()
+            found: list[int] = []
+            ended: set[int | None] = set()
             while len(ended) < PARTITIONS:
                 for message in reader.consume(100, 0.05):
                     if message.error():
@@ -180,18 +183,18 @@ class Member:
         self.reader = KafkaLogReader(settings, self, client_id="member")
         self._gone = False
 
-    def assigned(self, partitions: list[int]) -> None:
+    def assigned(self, partitions: Sequence[int]) -> None:
         self.partitions |= set(partitions)
 
-    def revoked(self, partitions: list[int]) -> None:
+    def revoked(self, partitions: Sequence[int]) -> None:
         if self._gone:
             self._last = self.reader.membership()
         self.partitions -= set(partitions)
 
-    def lost(self, partitions: list[int]) -> None:
+    def lost(self, partitions: Sequence[int]) -> None:
         self.partitions -= set(partitions)
 
-    def membership(self):  # noqa: ANN201  # as the reader's
+    def membership(self) -> Membership:
         return self._last if self._gone else self.reader.membership()
 
     def poll_until(self, done: Callable[[], bool]) -> None:
