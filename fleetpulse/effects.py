@@ -4,9 +4,9 @@ A shell performs effects; it never changes them. Arrays of one batch share their
 `devices` holds record keys (`tenant/device`). Event times are epoch microseconds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,9 +164,38 @@ class Effects:
         self.late += other.late
         self.devices += other.devices
 
+    def without(self, partitions: frozenset[int]) -> "Effects":
+        """These effects less those of some partitions."""
+        if not partitions:
+            return self
+        return Effects(
+            scores=[rows for batch in self.scores if (rows := _kept(batch, partitions))],
+            rollups=[rows for batch in self.rollups if (rows := _kept(batch, partitions))],
+            alerts=[event for event in self.alerts if event.partition not in partitions],
+            dead=[record for record in self.dead if record.partition not in partitions],
+            late=[record for record in self.late if record.partition not in partitions],
+            devices=[seen for seen in self.devices if seen.partition not in partitions],
+        )
+
     @property
     def empty(self) -> bool:
         """True when there is nothing to write."""
         return not (
             self.scores or self.rollups or self.alerts or self.dead or self.late or self.devices
         )
+
+
+Rows = TypeVar("Rows", ScoreRows, RollupRows)
+
+
+def _kept(rows: Rows, dropped: frozenset[int]) -> Rows | None:
+    """The rows of other partitions than the dropped ones; None if there are none."""
+    keep = np.flatnonzero(~np.isin(rows.partitions, list(dropped)))
+    if not len(keep):
+        return None
+    changed: dict[str, Any] = {"devices": [rows.devices[i] for i in keep.tolist()]}
+    for spec in fields(rows):
+        column = getattr(rows, spec.name)
+        if isinstance(column, np.ndarray):
+            changed[spec.name] = column[keep]
+    return replace(rows, **changed)

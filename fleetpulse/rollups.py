@@ -140,7 +140,7 @@ class Rollups:
         """Give each closed second the scores of the windows that ended in it.
 
         `closed` has channel statistics only. Ends are slots (exclusive); at equal ends a window
-        comes before a second. Seconds without any value or score are dropped.
+        comes before a second. Seconds without any value are dropped.
         """
         n = len(score_rows)
         rows = np.concatenate((score_rows, closed.rows))
@@ -183,7 +183,7 @@ class Rollups:
             ),
             scored.over,
         )
-        return whole.take(np.flatnonzero((whole.stats.count > 0).any(axis=1)))
+        return whole.take(np.flatnonzero((closed.stats.count > 0).any(axis=1)))
 
     def fold(self, seconds: Buckets, rows: I64, now_s: I64) -> dict[Resolution, Buckets]:
         """Merge closed seconds upwards; returns the buckets that closed at each level.

@@ -85,9 +85,13 @@ class ShardSettings(_Group):
     poll_records_max: int = Field(4000, ge=1, le=100_000)
     """Most records of one step."""
     poll_timeout_ms: int = Field(10, ge=1, le=1000)
-    commit_interval_ms: int = Field(25, ge=1, le=5000)
-    """Least time between two commits."""
-    commit_backlog_max: int = Field(4, ge=1, le=64)
+    kafka_commit_interval_ms: int = Field(50, ge=1, le=5000)
+    """Least time between two Kafka transactions of a shard; each costs the broker 5 to 13 ms."""
+    alert_commit_interval_ms: int = Field(100, ge=1, le=5000)
+    """Least time between two PostgreSQL commits without alerts; alerts never wait for it."""
+    rollup_commit_interval_ms: int = Field(250, ge=1, le=60_000)
+    """Least time between two PostgreSQL commits of rollups."""
+    commit_backlog_max: int = Field(64, ge=1, le=4096)
     """Batches of effects that may wait for a sink before the shard pauses its partitions."""
     transaction_timeout_ms: int = Field(5000, ge=1000)
     """After this a stopped shard's open Kafka transaction no longer holds up readers."""

@@ -1,0 +1,114 @@
+"""What a shard tells the live hub, in a thread of its own and bounded: a slow hub costs live
+data, never throughput. Alerts are kept until the hub has them.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+from typing import TypeVar
+
+from fleetpulse.effects import AlertEvent, Effects, RollupRows, ScoreRows
+from fleetpulse.engine import Engine
+from fleetpulse.live import LiveSamples, LiveUpdate, ShardStatus
+from fleetpulse.view import newest_samples
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 0.1
+BATCHES_MAX = 256
+ALERTS_MAX = 10_000
+
+Publish = Callable[[LiveUpdate], frozenset[bytes]]
+"""Hands an update to the hub; answers the keys of the devices that somebody watches."""
+
+
+class LiveFeed:
+    """Collects from the loop and the alert sink, publishes at most every `INTERVAL_S`."""
+
+    def __init__(self, engine: Engine, publish: Publish) -> None:
+        self._engine = engine
+        self._publish = publish
+        self._seconds: deque[RollupRows] = deque(maxlen=BATCHES_MAX)
+        self._scores: deque[ScoreRows] = deque(maxlen=BATCHES_MAX)
+        self._samples: deque[LiveSamples] = deque(maxlen=BATCHES_MAX)
+        self._alerts: deque[AlertEvent] = deque(maxlen=ALERTS_MAX)
+        self._watched: frozenset[bytes] = frozenset()
+        self._seen_us: dict[bytes, int] = {}
+        self._sampled_s = 0.0
+        self._changed = Condition()
+        self._closing = False
+        self._thread: Thread | None = None
+
+    def start(self, status: Callable[[], ShardStatus]) -> None:
+        """Publish from now on, each time with the shard's status."""
+        self._thread = Thread(target=self._run, args=(status,), name="live-feed", daemon=True)
+        self._thread.start()
+
+    def decided(self, effects: Effects) -> None:
+        """Effects that are not committed yet; from the loop."""
+        self._scores += effects.scores
+        self._seconds += [rows for rows in effects.rollups if rows.resolution == "second"]
+
+    def committed(self, effects: Effects) -> None:
+        """Effects that PostgreSQL has; from the alert sink's thread."""
+        if effects.alerts:
+            with self._changed:
+                self._alerts += effects.alerts
+                self._changed.notify_all()
+
+    def pulse(self) -> None:
+        """Between batches, from the loop: copy what the watched devices sent."""
+        now_s = time.monotonic()
+        if not self._watched or now_s - self._sampled_s < INTERVAL_S / 2:
+            return
+        self._sampled_s = now_s
+        for key in self._watched:
+            samples = newest_samples(self._engine, key, self._seen_us.get(key, 0))
+            if samples is not None:
+                self._seen_us[key] = int(samples.t_us[-1])
+                self._samples.append(samples)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    def _run(self, status: Callable[[], ShardStatus]) -> None:
+        published_s = 0.0
+        while True:
+            with self._changed:
+                rest = published_s + INTERVAL_S - time.monotonic()
+                self._changed.wait_for(lambda: self._closing or self._alerts, max(0.0, rest))
+                if self._closing:
+                    return
+            published_s = time.monotonic()
+            update = LiveUpdate(
+                status=status(),
+                seconds=_drained(self._seconds),
+                scores=_drained(self._scores),
+                alerts=_drained(self._alerts),
+                samples=_drained(self._samples),
+            )
+            try:
+                watched = self._publish(update)
+            except Exception as error:  # noqa: BLE001 - live data may be lost, the shard must run
+                logger.warning("live hub: %s", error)
+                with self._changed:
+                    self._alerts.extendleft(reversed(update.alerts))
+                    self._changed.wait_for(lambda: self._closing, 1.0)
+                continue
+            if watched != self._watched:
+                self._seen_us = {k: v for k, v in self._seen_us.items() if k in watched}
+                self._watched = watched
+
+
+T = TypeVar("T")
+
+
+def _drained(queue: deque[T]) -> list[T]:
+    return [queue.popleft() for _ in range(len(queue))]

@@ -1,0 +1,85 @@
+"""From which offset a partition continues, or why it must not.
+
+A partition never skips: whatever would lose or repeat effects stops it, with the remedy.
+"""
+
+from dataclasses import dataclass
+
+from actors.partitions import OwnedPartition, SinkPosition
+from fleetpulse.errors import PartitionStopped
+from fleetpulse.ports import Claim
+from fleetpulse.snapshot import RESULT_VERSION, PartitionSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """What the broker holds of a partition: offsets [low, high) of one topic."""
+
+    topic_id: str
+    low: int
+    high: int
+
+
+def resume(
+    partition: int,
+    snapshot: PartitionSnapshot | None,
+    claims: dict[str, Claim],
+    bounds: LogBounds,
+) -> OwnedPartition:
+    """Where to continue; raises PartitionStopped."""
+    if snapshot is not None:
+        _check_snapshot(partition, snapshot, bounds)
+    start = snapshot.next_offset if snapshot else bounds.low
+    if snapshot is None and bounds.low > 0:
+        raise PartitionStopped(
+            partition,
+            f"there is no snapshot and the log begins at offset {bounds.low}",
+            remedy="restore a snapshot, or delete the telemetry topic and start anew",
+        )
+    sinks: dict[str, SinkPosition] = {}
+    for name, claim in claims.items():
+        reached = start if claim.next_offset is None else claim.next_offset
+        if claim.next_offset is None and snapshot is not None:
+            reached = -1
+        if reached < start:
+            raise PartitionStopped(
+                partition,
+                f"sink {name} is at {claim.next_offset or 0}, behind the snapshot at {start}",
+                remedy="restore a snapshot that is as old as the sink, or the newer sink",
+            )
+        if reached > bounds.high:
+            raise PartitionStopped(
+                partition,
+                f"sink {name} is at offset {reached}, beyond the log's end at {bounds.high}",
+                remedy="the log was truncated: restore it, or restore sinks and snapshots with it",
+            )
+        sinks[name] = SinkPosition(claim.owner_epoch, reached)
+    return OwnedPartition(next_offset=start, sinks=sinks, snapshot_offset=start)
+
+
+def _check_snapshot(partition: int, snapshot: PartitionSnapshot, bounds: LogBounds) -> None:
+    if snapshot.topic_id != bounds.topic_id:
+        raise PartitionStopped(
+            partition,
+            "the telemetry topic was re-created since the snapshot",
+            remedy="remove the partition's snapshots to start anew with the new topic",
+        )
+    if snapshot.result_version != RESULT_VERSION:
+        raise PartitionStopped(
+            partition,
+            f"the snapshot has result version {snapshot.result_version}, this is {RESULT_VERSION}",
+            remedy="run the release that wrote it, or remove the snapshot and replay from the log",
+        )
+    if snapshot.next_offset < bounds.low:
+        raise PartitionStopped(
+            partition,
+            f"the snapshot at {snapshot.next_offset} is older than the log, which begins at "
+            f"{bounds.low}",
+            remedy="restore a newer snapshot; keep retention above the age of snapshots",
+        )
+    if snapshot.next_offset > bounds.high:
+        raise PartitionStopped(
+            partition,
+            f"the snapshot at {snapshot.next_offset} is beyond the log's end at {bounds.high}",
+            remedy="the log was truncated: restore it, or an older snapshot",
+        )

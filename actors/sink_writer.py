@@ -1,0 +1,206 @@
+"""One sink in a thread of its own: writes are merged while it is busy, and kept in order.
+
+The thread ends at `close`, or at the first error, which every later call raises.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+
+from fleetpulse.effects import Effects
+from fleetpulse.errors import RetryLater
+from fleetpulse.ports import Advance, Claim, EffectSink
+
+Written = Callable[[Effects], None]
+CLAIM_TIMEOUT_S = 15.0
+IDLE_S = 1.0
+RETRY_MAX_S = 120.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    effects: Effects = field(default_factory=Effects)
+    advance: dict[int, Advance] = field(default_factory=dict)
+    batches: int = 0
+    urgent: bool = False
+
+    def add(self, effects: Effects, advance: dict[int, Advance]) -> None:
+        self.effects.extend(effects)
+        for partition, step in advance.items():
+            held = self.advance.get(partition)
+            begin = held.previous_offset if held else step.previous_offset
+            self.advance[partition] = Advance(step.owner_epoch, begin, step.next_offset)
+        self.batches += 1
+
+
+class SinkWriter:
+    """Owns a sink and its thread. Called from the shard's loop only."""
+
+    def __init__(
+        self,
+        sink: EffectSink,
+        *,
+        interval_s: float,
+        backlog_max: int,
+        urgent: Callable[[Effects], bool] = lambda _: False,
+        written: Written = lambda _: None,
+    ) -> None:
+        """interval_s: least time between writes that are not urgent. written: after each write."""
+        self.name = sink.name
+        self.done: dict[int, int] = {}
+        """Per partition, the offset up to which the sink has every effect."""
+        self.write_ms = 0.0
+        self._sink = sink
+        self._interval_s = interval_s
+        self._backlog_max = backlog_max
+        self._urgent = urgent
+        self._written = written
+        self._changed = Condition()
+        self._waiting = _Waiting()
+        self._claims: list[tuple[Sequence[int], Future[dict[int, Claim]]]] = []
+        self._writing = False
+        self._draining = False
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, name=f"sink-{self.name}", daemon=True)
+        self._thread.start()
+
+    def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
+        """Claim in the sink's thread; raises what the sink raises."""
+        self._check()
+        answer: Future[dict[int, Claim]] = Future()
+        with self._changed:
+            self._claims.append((partitions, answer))
+            self._changed.notify_all()
+        try:
+            return answer.result(CLAIM_TIMEOUT_S)
+        except TimeoutError as error:
+            raise RetryLater(f"sink {self.name} did not answer a claim") from error
+
+    def submit(self, effects: Effects, advance: dict[int, Advance]) -> None:
+        """Hand over the effects of one cut, in order. Raises the thread's error."""
+        self._check()
+        with self._changed:
+            self._waiting.add(effects, advance)
+            self._waiting.urgent |= self._urgent(effects)
+            self._changed.notify_all()
+
+    @property
+    def full(self) -> bool:
+        """At the bound: the shard must pause."""
+        self._check()
+        return self._waiting.batches >= self._backlog_max
+
+    def drain(self, deadline_s: float) -> None:
+        """Wait until everything handed over is written. deadline_s: on time.monotonic's scale."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+            idle = self._changed.wait_for(
+                lambda: self._error or not (self._waiting.batches or self._writing),
+                max(0.0, deadline_s - time.monotonic()),
+            )
+            self._draining = False
+        self._check()
+        if not idle:
+            raise RetryLater(f"sink {self.name} did not drain in time")
+
+    def begin(self, partition: int, next_offset: int) -> None:
+        """A claimed partition: the sink has the effects up to here."""
+        self.done[partition] = next_offset
+
+    def forget(self, partitions: Sequence[int]) -> None:
+        """Another shard owns these now."""
+        for partition in partitions:
+            self.done.pop(partition, None)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """End the thread after the write under way; what still waits is not written."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:  # noqa: BLE001 - the loop raises it in the shard's thread
+            self._fail(error)
+        finally:
+            self._sink.close()
+
+    def _turn(self) -> bool:
+        begun = time.monotonic()
+        with self._changed:
+            self._changed.wait_for(self._called, IDLE_S)
+            if self._closing:
+                return False
+            claims, self._claims = self._claims, []
+        for partitions, answer in claims:
+            self._answer(partitions, answer)
+        self._write()
+        with self._changed:
+            rest = begun + self._interval_s - time.monotonic()
+            self._changed.wait_for(self._hurried, max(0.0, rest))
+        return True
+
+    def _called(self) -> bool:
+        return bool(self._waiting.batches or self._claims or self._closing)
+
+    def _hurried(self) -> bool:
+        return bool(self._waiting.urgent or self._claims or self._draining or self._closing)
+
+    def _answer(self, partitions: Sequence[int], answer: "Future[dict[int, Claim]]") -> None:
+        try:
+            answer.set_result(self._sink.claim(partitions))
+        except BaseException as error:
+            answer.set_exception(error)
+            raise
+
+    def _write(self) -> None:
+        with self._changed:
+            job, self._waiting = self._waiting, _Waiting()
+            self._writing = job.batches > 0
+        if not job.batches:
+            return
+        begun = time.monotonic()
+        self._persist(job, begun + RETRY_MAX_S)
+        self.write_ms = (time.monotonic() - begun) * 1000
+        for partition, step in job.advance.items():
+            self.done[partition] = step.next_offset
+        self._written(job.effects)
+        with self._changed:
+            self._writing = False
+            self._changed.notify_all()
+
+    def _persist(self, job: _Waiting, deadline_s: float) -> None:
+        """Write, again while the sink is away; repeating a write that succeeded is refused."""
+        while True:
+            try:
+                self._sink.write(job.effects, job.advance)
+            except RetryLater as error:
+                if time.monotonic() > deadline_s:
+                    raise
+                logger.warning("sink %s: %s", self.name, error)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closing, error.retry_after_s):
+                        raise
+            else:
+                return
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = error
+            self._writing = False
+            self._changed.notify_all()
+        for _, answer in self._claims:
+            answer.set_exception(error)

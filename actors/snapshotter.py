@@ -1,0 +1,141 @@
+"""Takes snapshots off the loop: a copy between two batches, written when every sink is that far.
+
+A partition is due when replaying what it has processed since its snapshot would use up the
+replay budget, or after a while in any case, so that retention never overtakes a quiet partition.
+"""
+
+import time
+from threading import Condition, Thread
+
+from actors.commit import Commit
+from actors.partitions import Ownership
+from actors.sink_writer import IDLE_S
+from fleetpulse.engine import Engine
+from fleetpulse.persistence import export_partition
+from fleetpulse.ports import SnapshotStore
+from fleetpulse.snapshot import PartitionSnapshot
+
+AGE_MAX_S = 60.0
+SINKS_TIMEOUT_S = 30.0
+
+
+class Snapshotter:
+    """One snapshot at a time, in a thread that ends at `close`."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        engine: Engine,
+        ownership: Ownership,
+        commit: Commit,
+        *,
+        topic_id: str,
+        replay_budget_s: float,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._ownership = ownership
+        self._commit = commit
+        self._topic_id = topic_id
+        self._budget_s = replay_budget_s
+        self._taken_s: dict[int, float] = {}
+        self._changed = Condition()
+        self._job: PartitionSnapshot | None = None
+        self._closing = False
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, name="snapshotter", daemon=True)
+        self._thread.start()
+
+    def maybe_take(self) -> None:
+        """Copy the partition that needs it most, if any; called between batches."""
+        if self._error is not None:
+            raise self._error
+        if self._job is not None:
+            return
+        now_s = time.monotonic()
+        for partition, own in self._ownership.owned.items():
+            since = self._taken_s.setdefault(partition, now_s)
+            moved = own.next_offset > max(own.snapshot_offset, own.replay_until - 1)
+            if moved and (own.busy_s > self._budget_s or now_s - since > AGE_MAX_S):
+                self._start(partition)
+                return
+
+    def take_now(self, partitions: list[int]) -> None:
+        """Write these before they are given up. Every sink must have drained."""
+        self._await_idle()
+        for partition in partitions:
+            own = self._ownership.owned.get(partition)
+            if own is not None and own.next_offset > own.snapshot_offset:
+                snapshot = self._copy(partition)
+                if self._commit.has_all(partition, snapshot.next_offset):
+                    self._save(snapshot)
+
+    def forget(self, partitions: list[int]) -> None:
+        """These partitions are another's: what is under way for them is dropped."""
+        with self._changed:
+            if self._job is not None and self._job.partition in partitions:
+                self._job = None
+                self._changed.notify_all()
+        for partition in partitions:
+            self._taken_s.pop(partition, None)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(10.0)
+
+    def _start(self, partition: int) -> None:
+        snapshot = self._copy(partition)
+        self._taken_s[partition] = time.monotonic()
+        self._ownership.owned[partition].busy_s = 0.0
+        with self._changed:
+            self._job = snapshot
+            self._changed.notify_all()
+
+    def _copy(self, partition: int) -> PartitionSnapshot:
+        own = self._ownership.owned[partition]
+        return export_partition(
+            self._engine, partition, next_offset=own.next_offset, topic_id=self._topic_id
+        )
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._job or self._closing, IDLE_S)
+                if self._closing:
+                    return
+                job = self._job
+            if job is None:
+                continue
+            try:
+                if self._sinks_have(job):
+                    self._save(job)
+            except Exception as error:  # noqa: BLE001 - raised in the loop by maybe_take
+                self._error = error
+            with self._changed:
+                if self._job is job:
+                    self._job = None
+                self._changed.notify_all()
+
+    def _sinks_have(self, job: PartitionSnapshot) -> bool:
+        deadline_s = time.monotonic() + SINKS_TIMEOUT_S
+        while not self._commit.has_all(job.partition, job.next_offset):
+            with self._changed:
+                self._changed.wait_for(lambda: self._job is not job or self._closing, 0.02)
+                if self._job is not job or self._closing:
+                    return False
+            if time.monotonic() > deadline_s:
+                return False
+        return True
+
+    def _save(self, snapshot: PartitionSnapshot) -> None:
+        self._store.save(snapshot)
+        own = self._ownership.owned.get(snapshot.partition)
+        if own is not None:
+            own.snapshot_offset = max(own.snapshot_offset, snapshot.next_offset)
+
+    def _await_idle(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._job is None, 10.0)
