@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
+from cli.app import build
 
+APP = build()
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -35,7 +36,7 @@ def test_commands_exist(page: Path) -> None:
             assert arguments[0] in targets, f"{page.name}: there is no `make {arguments[0]}`"
             continue
         verbs = list(itertools.takewhile(lambda word: word.isalpha() and word.islower(), arguments))
-        answer = CliRunner().invoke(app, [*verbs, "--help"])
+        answer = CliRunner().invoke(APP, [*verbs, "--help"])
         assert answer.exit_code == 0, f"{page.name}: no `fleetpulse {' '.join(verbs)}`"
 
 
