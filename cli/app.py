@@ -30,7 +30,9 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for verb in VERBS:
+    from importlib.util import find_spec
+
+    for verb in filter(find_spec, VERBS):
         import_module(verb).register(app)
     return app
 

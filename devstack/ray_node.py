@@ -26,9 +26,9 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
     """
     try:
         if settings.address:
-            context = ray.init(address=settings.address, namespace=NAMESPACE, log_to_driver=False)
+            ray.init(address=settings.address, namespace=NAMESPACE, log_to_driver=False)
         else:
-            context = ray.init(
+            ray.init(
                 address="local",
                 namespace=NAMESPACE,
                 num_cpus=settings.num_cpus,
@@ -44,7 +44,7 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
             f"{where} did not start: {str(error).splitlines()[0][:300]}",
             remedy=f"see {sessions_folder(data_folder)}/session_latest/logs",
         ) from error
-    return str(context["address"])
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def stop_ray() -> None:
