@@ -78,6 +78,8 @@ def records(
             assignment = Assignment(device_pattern="[ab]", profile=wanted.name)
             value = control(f"c{step}", assignment=assignment)
             out += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
+            # a device goes on later: otherwise both of its profiles may emit one bucket
+            now_slot = {key: slot + 100 for key, slot in now_slot.items()}
             continue
         if kind == "noise":
             value = draw(st.sampled_from([b"", b"\x41", b"?", block(start_s, [1.0, np.inf])]))

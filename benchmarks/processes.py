@@ -1,0 +1,136 @@
+"""CPU and memory of every process of a stack, by what it does."""
+
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+import psutil
+
+_INTERVAL_S = 0.5
+
+# The first text that a command line contains decides.
+_ROLES = (
+    ("kafka.Kafka", "broker"),
+    ("postgres", "postgres"),
+    ("ray::DeviceShard", "shard"),
+    ("ray::ShardSupervisor", "supervisor"),
+    ("ray::LiveHub", "live hub"),
+    ("ray::ServeReplica:fleetpulse:ingest", "ingest"),
+    ("ray::ServeReplica:fleetpulse:query", "query"),
+    ("haproxy", "http proxy"),
+    ("HAProxyManager", "serve system"),
+    ("ServeController", "serve system"),
+    ("ray::", "ray system"),
+    ("raylet", "ray system"),
+    ("gcs_server", "ray system"),
+    ("/ray/", "ray system"),
+    ("devstack.daemon", "stack owner"),
+    ("benchmarks.generator", "generator"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a role used while it was watched. Memory counts shared pages once per process."""
+
+    name: str
+    cpu_s: float
+    rss_peak_mb: float
+
+
+@dataclass(slots=True)
+class _Watched:
+    process: psutil.Process
+    role: str
+    cpu_before_s: float
+    cpu_s: float = 0.0
+    rss: int = 0
+
+
+@dataclass(slots=True)
+class ProcessWatch:
+    """Samples processes whose environment has `variable=value`, in a thread of its own."""
+
+    variable: str
+    value: str
+    _known: dict[int, _Watched | None] = field(default_factory=dict)
+    _rss_peak: dict[str, int] = field(default_factory=dict)
+    _ended: list[_Watched] = field(default_factory=list)
+    _stop: Event = field(default_factory=Event)
+    _thread: Thread | None = None
+
+    def start(self) -> None:
+        """Count from here on."""
+        self._look(new_cpu=False)
+        self._thread = Thread(target=self._run, name="process-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[Usage]:
+        """End watching; the sums by role, largest first."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(5)
+        self._look(new_cpu=True)
+        cpu: dict[str, float] = {}
+        for watched in [*self._ended, *filter(None, self._known.values())]:
+            spent = max(0.0, watched.cpu_s - watched.cpu_before_s)
+            cpu[watched.role] = cpu.get(watched.role, 0.0) + spent
+        usages = [
+            Usage(role, round(spent, 2), round(self._rss_peak.get(role, 0) / 2**20, 1))
+            for role, spent in cpu.items()
+        ]
+        return sorted(usages, key=lambda usage: -usage.cpu_s)
+
+    def pids(self, role: str) -> list[int]:
+        """Living processes of a role, by age."""
+        watched = [each for each in self._known.values() if each and each.role == role]
+        alive = [each.process for each in watched if each.process.is_running()]
+        return [each.pid for each in sorted(alive, key=psutil.Process.create_time)]
+
+    def _run(self) -> None:
+        while not self._stop.wait(_INTERVAL_S):
+            self._look(new_cpu=True)
+
+    def _look(self, *, new_cpu: bool) -> None:
+        pids = set(psutil.pids())
+        for pid in [*self._known]:
+            if pid not in pids and (gone := self._known.pop(pid)):
+                self._ended.append(gone)
+        for pid in pids - self._known.keys():
+            self._known[pid] = self._recognise(pid, new_cpu=new_cpu)
+        rss: dict[str, int] = {}
+        for pid, watched in [*self._known.items()]:
+            if watched and not self._sample(watched):
+                self._ended.append(watched)
+                self._known[pid] = None
+            elif watched:
+                rss[watched.role] = rss.get(watched.role, 0) + watched.rss
+        for role, total in rss.items():
+            self._rss_peak[role] = max(self._rss_peak.get(role, 0), total)
+
+    def _recognise(self, pid: int, *, new_cpu: bool) -> _Watched | None:
+        """new_cpu: the process began while watching, so all its CPU counts."""
+        try:
+            process = psutil.Process(pid)
+            if process.environ().get(self.variable) != self.value:
+                return None
+            used = process.cpu_times()
+        except (psutil.Error, OSError):
+            return None
+        before = 0.0 if new_cpu else used.user + used.system
+        return _Watched(process, "other", before)
+
+    def _sample(self, watched: _Watched) -> bool:
+        try:
+            with watched.process.oneshot():
+                used = watched.process.cpu_times()
+                watched.cpu_s = used.user + used.system
+                watched.rss = watched.process.memory_info().rss
+                # A Ray worker names itself only once it has an actor.
+                watched.role = _role(" ".join(watched.process.cmdline()))
+        except (psutil.Error, OSError):
+            return False
+        return True
+
+
+def _role(command: str) -> str:
+    return next((role for text, role in _ROLES if text in command), "other")
