@@ -45,6 +45,7 @@ class KafkaLogReader:
         self._listener = listener
         self._numbers = count(1)
         self._assignments: Mapping[int, int] = {}  # replaced, never changed: see membership
+        self._membership: Membership | None = None
         self._started: set[int] = set()
         self._failures: deque[FleetpulseError] = deque()
         self._consumer = Consumer(
@@ -66,6 +67,7 @@ class KafkaLogReader:
         if self._failures:
             raise self._failures.popleft()
         messages = self._consumer.consume(records_max, timeout_s)
+        self._membership = Membership(self._consumer.consumer_group_metadata(), self._assignments)
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
             if not messages and self._failures:
@@ -97,20 +99,21 @@ class KafkaLogReader:
         return end if end >= 0 else None
 
     def membership(self) -> Membership:
-        """For the sink's transactions, from any thread. Raises Fenced once closed.
+        """For the sink's transactions, from any thread. Raises Fenced without one.
 
-        The proof is taken first. If it is of a membership that began after a loss, the loss was
-        told before it began, so `assignments` already lacks or renumbers what was lost.
+        It is that of the newest poll: asking for a new one inside an assignment callback, or
+        while one runs, would wait for the callback's end. An outdated proof is refused by the
+        broker, never accepted wrongly.
         """
-        try:
-            metadata = self._consumer.consumer_group_metadata()
-        except RuntimeError as error:
-            raise Fenced("the reader has left the group") from error
-        return Membership(metadata, self._assignments)
+        membership = self._membership
+        if membership is None:
+            raise Fenced("the reader is not in the group")
+        return membership
 
     def close(self) -> None:
         """Leave the group; `revoked` is called first."""
         self._consumer.close()
+        self._membership = None
 
     def _positions(self, partitions: Sequence[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, each) for each in partitions if each in self._started]
@@ -143,6 +146,8 @@ class KafkaLogReader:
     def _forget(self, removed: list[TopicPartition]) -> None:
         gone = {each.partition for each in removed}
         self._assignments = {p: n for p, n in self._assignments.items() if p not in gone}
+        if self._membership is not None:
+            self._membership = Membership(self._membership.metadata, self._assignments)
 
     def _unassign(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
         consumer.incremental_unassign([each for each in removed if each.partition in self._started])

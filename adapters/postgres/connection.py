@@ -46,5 +46,6 @@ def unavailable() -> Iterator[None]:
         raise ConfigError(f"database: {error.diag.message_primary}; migrate it first") from error
     except (errors.InvalidPassword, errors.InvalidAuthorizationSpecification) as error:
         raise ConfigError(f"database: {error}") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
+        # InternalError: a session that idled too long, a primary that became read-only.
         raise DatabaseUnavailable(f"database: {error}".strip(), retry_after_s=0.5) from error

@@ -130,24 +130,26 @@ class KafkaCase:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
-        self._members: list[Member] = []
+        self.members: list[Member] = []
         self._sinks: list[KafkaEffectSink] = []
-        self._slots = count()
 
     def owner(self) -> EffectSink:
-        for former in self._members:
+        for former in self.members:
             former.leave()
         member = Member(self.settings)
         member.poll_until(lambda: len(member.partitions) == PARTITIONS)
-        self._members.append(member)
+        self.members.append(member)
         sink = KafkaEffectSink(
             self.settings,
-            slot=f"slot-{next(self._slots)}",
+            slot=f"slot-{len(self._sinks)}",
             transaction_timeout_ms=5000,
             membership=member.membership,
         )
         self._sinks.append(sink)
         return sink
+
+    def slot(self, sink: EffectSink) -> str:
+        return next(f"slot-{at}" for at, each in enumerate(self._sinks) if each is sink)
 
     def seen(self) -> list[int]:
         config = consumer_config(self.settings, client_id="check", group="check")
@@ -171,7 +173,7 @@ class KafkaCase:
     def close(self) -> None:
         for sink in self._sinks:
             sink.close()
-        for member in self._members:
+        for member in self.members:
             member.leave()
 
 
@@ -180,6 +182,7 @@ class Member:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.partitions: set[int] = set()
+        self.proof: Membership | None = None
         self.reader = KafkaLogReader(settings, self, client_id="member")
         self._gone = False
 
@@ -188,14 +191,14 @@ class Member:
 
     def revoked(self, partitions: Sequence[int]) -> None:
         if self._gone:
-            self._last = self.reader.membership()
+            self.proof = self.reader.membership()
         self.partitions -= set(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
         self.partitions -= set(partitions)
 
     def membership(self) -> Membership:
-        return self._last if self._gone else self.reader.membership()
+        return self.proof or self.reader.membership()
 
     def poll_until(self, done: Callable[[], bool]) -> None:
         while not done():

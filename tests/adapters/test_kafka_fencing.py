@@ -1,0 +1,105 @@
+"""The broker's part of the fence: what a member that has lost its partitions cannot commit."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from adapters.kafka.admin import KafkaAdmin
+from adapters.kafka.client import producer_config
+from adapters.kafka.effect_sink import KafkaEffectSink
+from fleetpulse.effects import Effects
+from fleetpulse.errors import Fenced, RetryLater
+from fleetpulse.ports import Advance
+from fleetpulse.settings import KafkaSettings
+from tests.contracts.cases import PARTITIONS, KafkaCase, Member, effects
+
+
+@pytest.fixture
+def case(kafka: KafkaSettings, request: pytest.FixtureRequest) -> Iterator[KafkaCase]:
+    prefix = f"{kafka.topic_prefix}{request.node.name[:40]}."
+    settings = kafka.model_copy(update={"partitions": PARTITIONS, "topic_prefix": prefix})
+    KafkaAdmin(settings).create_topics()
+    case = KafkaCase(settings)
+    yield case
+    case.close()
+
+
+def test_a_transaction_begun_before_the_loss_cannot_be_committed_after_it(case: KafkaCase) -> None:
+    zombie_sink = case.owner()
+    zombie_sink.claim([0])
+    zombie = case.members[-1]
+    producer = Producer(
+        producer_config(case.settings, client_id="zombie") | {"transactional.id": "zombie"}
+    )
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    proof = zombie.membership().metadata
+    producer.produce(case.settings.topic("scores"), b"", b"default/pump-1", 0)
+
+    successor = case.owner()
+    claims = successor.claim([0])
+    successor.write(effects(0), {0: Advance(claims[0].owner_epoch, 0, 1)})
+
+    position = TopicPartition(case.settings.topic("telemetry"), 0, 1)
+    with pytest.raises(KafkaException) as refused:
+        producer.send_offsets_to_transaction([position], proof, 10)
+    assert refused.value.args[0].code() == KafkaError.UNKNOWN_MEMBER_ID
+    producer.abort_transaction(10)
+    assert case.seen() == [0], "a zombie's rows are visible"
+
+
+def test_a_proof_from_a_membership_after_the_loss_does_not_help(case: KafkaCase) -> None:
+    sink = case.owner()
+    claims = sink.claim(range(PARTITIONS))
+    zombie = case.members[-1]
+    # Another member takes a share, and the zombie is a member in good standing again.
+    other = Member(case.settings)
+    while len(zombie.partitions) == PARTITIONS or not other.partitions:
+        zombie.reader.poll(10, 0.05)
+        other.reader.poll(10, 0.05)
+    lost = next(iter(other.partitions))
+    with pytest.raises(Fenced):
+        sink.write(Effects(), {lost: Advance(claims[lost].owner_epoch, 0, 1)})
+    with pytest.raises(Fenced):
+        sink.claim([lost])
+    other.leave()
+
+
+def test_a_change_elsewhere_in_the_group_costs_only_a_retry(case: KafkaCase) -> None:
+    sink = case.owner()
+    claims = sink.claim(range(PARTITIONS))
+    member = case.members[-1]
+    stale = member.membership()
+    other = Member(case.settings)
+    while len(member.partitions) == PARTITIONS or not other.partitions:
+        member.reader.poll(10, 0.05)
+        other.reader.poll(10, 0.05)
+    kept = next(iter(member.partitions))
+    step = {kept: Advance(claims[kept].owner_epoch, 0, 1)}
+    member.proof = stale
+    for attempt in range(2):
+        try:
+            sink.write(effects(0, partition=kept), step)
+            break
+        except RetryLater:
+            assert attempt == 0, "the owner was refused for good"
+            member.proof = None
+    other.leave()
+    assert case.seen() == [0]
+
+
+def test_a_slot_is_held_by_its_newest_sink(case: KafkaCase) -> None:
+    first = case.owner()
+    claims = first.claim([0])
+    successor = KafkaEffectSink(
+        case.settings,
+        slot=case.slot(first),
+        transaction_timeout_ms=5000,
+        membership=case.members[-1].membership,
+    )
+    successor.claim([0])
+    with pytest.raises(Fenced):
+        first.write(effects(0), {0: Advance(claims[0].owner_epoch, 0, 1)})
+    successor.close()
+    assert case.seen() == []

@@ -1,0 +1,269 @@
+"""What only the PostgreSQL sinks do: schema, time partitions, order-safe rows, lost connections."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+
+from adapters.postgres.alert_sink import PostgresAlertSink
+from adapters.postgres.migrate import MIGRATIONS, migrate
+from adapters.postgres.rollup_sink import PostgresRollupSink
+from fleetpulse.effects import DeviceSeen, Effects
+from fleetpulse.errors import ConfigError, DatabaseUnavailable, Fenced, RetryLater
+from fleetpulse.ports import Advance
+from fleetpulse.settings import PostgresSettings
+from tests.contracts.cases import T0_US, alert, effects
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: PostgresSettings) -> str:
+    assert postgres.dsn is not None
+    return postgres.dsn.get_secret_value()
+
+
+@pytest.fixture
+def database(dsn: str) -> Iterator[psycopg.Connection]:
+    migrate(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("TRUNCATE alerts, devices, profiles, progress, rollup_minute")
+        yield connection
+
+
+@pytest.fixture
+def alerts(dsn: str) -> Iterator[PostgresAlertSink]:
+    sink = PostgresAlertSink(dsn, topic_id="topic")
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def rollups(dsn: str) -> Iterator[PostgresRollupSink]:
+    sink = PostgresRollupSink(dsn, topic_id="topic")
+    yield sink
+    sink.close()
+
+
+def write(sink: PostgresAlertSink | PostgresRollupSink, *batches: Effects) -> None:
+    claim = sink.claim([0])[0]
+    at = claim.next_offset or 0
+    for number, each in enumerate(batches, at):
+        sink.write(each, {0: Advance(claim.owner_epoch, number, number + 1)})
+
+
+def test_migrating_again_changes_nothing(dsn: str, database: psycopg.Connection) -> None:
+    assert migrate(dsn) == []
+
+
+def test_a_changed_migration_is_refused(
+    dsn: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    for each in MIGRATIONS.glob("*.sql"):
+        (tmp_path / each.name).write_text(each.read_text() + "-- later")
+    with pytest.raises(ConfigError, match="changed after it was applied"):
+        migrate(dsn, folder=tmp_path)
+
+
+def test_a_database_of_a_newer_release_is_refused(
+    dsn: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="newer release"):
+        migrate(dsn, folder=tmp_path)
+
+
+def test_a_failing_migration_leaves_nothing(
+    dsn: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    for each in MIGRATIONS.glob("*.sql"):
+        (tmp_path / each.name).write_text(each.read_text())
+    (tmp_path / "9999_broken.sql").write_text("CREATE TABLE half (a int); SELECT 1 / 0;")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        migrate(dsn, folder=tmp_path)
+    assert database.execute("SELECT to_regclass('half')").fetchone() == (None,)
+    assert migrate(dsn) == [], "the database was left between two releases"
+
+
+@pytest.mark.parametrize("order", [["raised", "cleared"], ["cleared", "raised"]])
+def test_an_alert_is_one_row_in_whichever_order_its_events_come(
+    database: psycopg.Connection, alerts: PostgresAlertSink, order: list[str]
+) -> None:
+    events = {"raised": alert(5), "cleared": alert(5, cleared=True)}
+    write(alerts, *(Effects(alerts=[events[each]]) for each in order))
+    rows = database.execute(
+        "SELECT score, peak_score, extract(epoch FROM raised_at) * 1000000,"
+        " extract(epoch FROM cleared_at) * 1000000 FROM alerts"
+    ).fetchall()
+    assert rows == [(2.0, 3.0, alert(5).raised_at_us, alert(5, cleared=True).at_us)]
+
+
+def test_raised_and_cleared_may_come_in_one_write(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    write(alerts, Effects(alerts=[alert(5), alert(5, cleared=True)]))
+    assert database.execute("SELECT count(*), count(cleared_at) FROM alerts").fetchone() == (1, 1)
+
+
+def test_a_device_keeps_its_first_sighting_and_its_newest_profile(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    first = DeviceSeen(0, "default", "pump-1", "pump@1", T0_US)
+    later = replace(first, profile="pump@2", first_seen_us=T0_US + 5)
+    write(alerts, Effects(devices=[first, later]))
+    row = database.execute(
+        "SELECT profile, extract(epoch FROM first_seen) * 1000000 FROM devices"
+    ).fetchone()
+    assert row == ("pump@2", T0_US + 5), "a batch's newest sighting decides"
+    write(alerts, Effects(devices=[first]))
+    row = database.execute(
+        "SELECT profile, extract(epoch FROM first_seen) * 1000000 FROM devices"
+    ).fetchone()
+    assert row == ("pump@1", T0_US)
+
+
+@pytest.mark.parametrize("year", [1999, 2013, 2026, 2041])
+def test_event_time_may_lie_anywhere(
+    database: psycopg.Connection, rollups: PostgresRollupSink, year: int
+) -> None:
+    batch = effects(0, 1, 2)
+    bucket_us = np.array(
+        [
+            int(np.datetime64(f"{year}-{at}", "us").astype(np.int64))
+            for at in ("01-01T00:00", "06-30T23:59", "12-31T23:59")
+        ]
+    )
+    write(rollups, Effects(rollups=[replace(batch.rollups[0], bucket_us=bucket_us)]))
+    rows = database.execute(
+        "SELECT extract(epoch FROM bucket)::bigint * 1000000, tenant, device_id, profile, count,"
+        " min, score_max FROM rollup_minute ORDER BY bucket"
+    ).fetchall()
+    assert [each[0] for each in rows] == bucket_us.tolist()
+    assert rows[1][1:] == ("default", "pump-1", "pump@1", [1, 1], [2.0, 3.0], 1.0)
+
+
+def test_absent_values_stay_absent(
+    database: psycopg.Connection, rollups: PostgresRollupSink
+) -> None:
+    batch = effects(0).rollups[0]
+    absent = replace(batch, min=np.array([[np.nan, 1.0]]), score_max=np.array([np.nan]))
+    write(rollups, Effects(rollups=[absent]))
+    row = database.execute("SELECT min, score_max FROM rollup_minute").fetchone()
+    assert row is not None
+    assert np.array_equal(row[0], [np.nan, 1.0], equal_nan=True)
+    assert np.isnan(row[1])
+
+
+def test_the_last_row_of_a_bucket_counts(
+    database: psycopg.Connection, rollups: PostgresRollupSink
+) -> None:
+    first = effects(0).rollups[0]
+    second = replace(first, mean=first.mean + 10)
+    write(rollups, Effects(rollups=[first, second]))
+    write(rollups, Effects(rollups=[replace(first, mean=first.mean + 20)]))
+    assert database.execute("SELECT mean FROM rollup_minute").fetchall() == [([20.0, 21.0],)]
+
+
+def test_a_corrected_view_is_not_replaced_by_an_older_one(
+    database: psycopg.Connection, rollups: PostgresRollupSink
+) -> None:
+    write(rollups, effects(0))
+    database.execute("UPDATE rollup_minute SET view_epoch = 1, mean = '{7,7}'")
+    write(rollups, effects(0))
+    assert database.execute("SELECT mean FROM rollup_minute").fetchall() == [([7.0, 7.0],)]
+
+
+def test_hours_and_days_have_their_tables_and_seconds_none(
+    database: psycopg.Connection, rollups: PostgresRollupSink
+) -> None:
+    batch = effects(0).rollups[0]
+    write(
+        rollups,
+        Effects(rollups=[replace(batch, resolution=each) for each in ("second", "hour", "day")]),
+    )
+    for table, rows in (("rollup_minute", 0), ("rollup_hour", 1), ("rollup_day", 1)):
+        assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,)
+    assert database.execute("SELECT profile, channels FROM profiles").fetchall() == [
+        ("pump@1", ["flow", "heat"])
+    ]
+
+
+def test_a_dropped_partition_is_made_again(
+    database: psycopg.Connection, rollups: PostgresRollupSink
+) -> None:
+    write(rollups, effects(0))
+    for (name,) in database.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent = 'rollup_minute'::regclass"
+    ).fetchall():
+        database.execute(f"DROP TABLE {name}")
+    with pytest.raises(RetryLater):
+        write(rollups, effects(1))
+    write(rollups, effects(1))
+    assert database.execute("SELECT count(*) FROM rollup_minute").fetchone() == (1,)
+
+
+def test_a_failing_row_leaves_no_progress(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    claim = alerts.claim([0])[0]
+    poison = replace(alert(2), device_id="a\0b")
+    with pytest.raises(psycopg.Error):
+        alerts.write(Effects(alerts=[alert(1), poison]), {0: Advance(claim.owner_epoch, 0, 1)})
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (0,)
+    assert alerts.claim([0])[0].next_offset is None
+
+
+def test_a_lost_connection_is_told_and_replaced(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    claim = alerts.claim([0])[0]
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'fleetpulse-alerts' AND datname = current_database()"
+    )
+    step = {0: Advance(claim.owner_epoch, 0, 1)}
+    with pytest.raises(DatabaseUnavailable):
+        alerts.write(effects(1), step)
+    alerts.write(effects(1), step)
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (1,)
+
+
+def test_a_stopped_owner_in_mid_write_does_not_lock_its_successor_out(
+    dsn: str, database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    """Its rows are locked from the advance on; the server ends a transaction that sleeps."""
+    claim = alerts.claim([0])[0]
+    zombie = PostgresAlertSink(dsn, topic_id="topic")
+    with pytest.raises(DatabaseUnavailable), zombie._session() as connection:
+        connection.execute("SET idle_in_transaction_session_timeout = 200")
+        connection.execute("BEGIN")
+        zombie._advance(connection, {0: Advance(claim.owner_epoch, 0, 1)})
+        assert alerts.claim([0])[0].next_offset is None, "an uncommitted step was taken for done"
+        connection.execute("COMMIT")
+    zombie.close()
+
+
+def test_an_unmigrated_database_is_named(postgres_settings: PostgresSettings) -> None:
+    assert postgres_settings.dsn is not None
+    sink = PostgresAlertSink(postgres_settings.dsn.get_secret_value(), topic_id="topic")
+    with pytest.raises(ConfigError, match="migrate it first"):
+        sink.claim([0])
+    sink.close()
+
+
+def test_a_server_that_is_away_is_retried_later() -> None:
+    sink = PostgresRollupSink("postgresql://nobody@127.0.0.1:1/none", topic_id="topic")
+    with pytest.raises(DatabaseUnavailable):
+        sink.claim([0])
+
+
+def test_two_topics_do_not_share_progress(dsn: str, database: psycopg.Connection) -> None:
+    old = PostgresAlertSink(dsn, topic_id="old")
+    write(old, Effects())
+    new = PostgresAlertSink(dsn, topic_id="new")
+    assert new.claim([0])[0].next_offset is None, "a topic made anew continued the old one's"
+    with pytest.raises(Fenced):
+        new.write(Effects(), {0: Advance(9, 0, 1)})
+    old.close()
+    new.close()
