@@ -66,6 +66,8 @@ class ShardLoop:
         self._meter = meter
         self._reader: LogReader | None = None
         self._paused = False
+        self._arrived: set[int] = set()
+        """Assigned, not recovered yet."""
         self._stopping = Event()
         self._reading = Lock()
         """Held while the engine changes, so that views are whole."""
@@ -89,6 +91,9 @@ class ShardLoop:
         reader = self._require_reader()
         batch = self._poll(reader)
         self._meter.polled(batch)
+        if self._arrived:
+            self._recover(reader, sorted(self._arrived))
+            self._arrived.clear()
         if len(batch):
             for cut in self._ownership.cuts(self._of_owned(batch)):
                 for part, rejection in self._quarantine.singled_out(cut):
@@ -164,7 +169,11 @@ class ShardLoop:
     # assignment
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """Recover each partition, and fetch those that can continue."""
+        """They are recovered after the poll: claims need the membership that it brings."""
+        self._arrived |= set(partitions)
+
+    def _recover(self, reader: LogReader, partitions: Sequence[int]) -> None:
+        """Continue each partition where its state ends, or stop it with the reason."""
         bounds = self._parts.bounds(partitions)
         claims = self._commit.claim(partitions)
         start: dict[int, int] = {}
@@ -182,8 +191,8 @@ class ShardLoop:
             for name, position in own.sinks.items():
                 self._commit.writers[name].begin(partition, position.next_offset)
             start[partition] = own.next_offset
-        self._require_reader().start(start)
-        logger.info("owns %s", {p: start[p] for p in sorted(start)})
+        reader.start(start)
+        logger.info("owns %s", start)
 
     def revoked(self, partitions: Sequence[int]) -> None:
         """Commit and snapshot these, then forget them."""
@@ -194,6 +203,7 @@ class ShardLoop:
         self._give_up(sorted(partitions), hand_over=False)
 
     def _give_up(self, partitions: Sequence[int], *, hand_over: bool) -> None:
+        self._arrived -= set(partitions)
         owned = [p for p in partitions if p in self._ownership.owned]
         if hand_over and owned:
             self._commit.drain(DRAIN_TIMEOUT_S)
