@@ -86,6 +86,10 @@ class Fleet:
         """A round's frames as they arrive, sorted by due time. Call with 0, 1, 2 and so on."""
         return self._transport.arriving(number, self.measured(number))
 
+    def gateways(self, size: int) -> I64:
+        """The gateway of each device, int64 [devices]: neighbours in due time share one."""
+        return np.asarray(self._row_of // size, np.int64)
+
     def remaining(self) -> Frames | None:
         """After the last round: frames that the network still holds back."""
         return self._transport.remaining()

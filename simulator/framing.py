@@ -45,6 +45,18 @@ class Frames:
             values=[self.values[row] for row in rows],
         )
 
+    def part(self, first: int, end: int) -> Self:
+        """Rows [first, end)."""
+        return replace(
+            self,
+            device=self.device[first:end],
+            sequence=self.sequence[first:end],
+            last_us=self.last_us[first:end],
+            due_us=self.due_us[first:end],
+            keys=self.keys[first:end],
+            values=self.values[first:end],
+        )
+
     @classmethod
     def merged(cls, parts: Sequence[Self]) -> Self:
         """All parts, by due time; among equals the earlier part comes first."""

@@ -1,0 +1,1 @@
+"""Where frames are sent. A target counts what became of them."""
