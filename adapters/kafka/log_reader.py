@@ -4,6 +4,7 @@ The group's committed offsets are the "kafka" sink's progress; a shard starts at
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fleetpulse.ports import AssignmentListener, RecordBatch
 from fleetpulse.settings import KafkaSettings
 
 GROUP: Final = "shards"
+ENDS_INTERVAL_S: Final = 0.1
 _log = logging.getLogger(__name__)
 _log_time_ms = itemgetter(1)
 
@@ -36,7 +38,11 @@ class Membership:
 
 
 class KafkaLogReader:
-    """All methods but `membership` are called from one thread."""
+    """All methods but `membership` and `end_offset` are called from one thread.
+
+    Those two answer what the newest poll saw: another thread that asks the consumer itself waits
+    for a lock that polling hardly ever gives up (25 s were seen).
+    """
 
     def __init__(
         self, settings: KafkaSettings, listener: AssignmentListener, *, client_id: str
@@ -46,6 +52,8 @@ class KafkaLogReader:
         self._numbers = count(1)
         self._assignments: Mapping[int, int] = {}  # replaced, never changed: see membership
         self._membership: Membership | None = None
+        self._ends: Mapping[int, int] = {}  # replaced, never changed
+        self._ends_read_s = 0.0
         self._started: set[int] = set()
         self._failures: deque[FleetpulseError] = deque()
         self._consumer = Consumer(
@@ -68,6 +76,7 @@ class KafkaLogReader:
             raise self._failures.popleft()
         messages = self._consumer.consume(records_max, timeout_s)
         self._membership = Membership(self._consumer.consumer_group_metadata(), self._assignments)
+        self._read_ends()
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
             if not messages and self._failures:
@@ -92,18 +101,13 @@ class KafkaLogReader:
         self._consumer.resume(self._positions(partitions))
 
     def end_offset(self, partition: int) -> int | None:
-        """The log's end as of the newest fetch; None before the first."""
-        _, end = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition), cached=True
-        )
-        return end if end >= 0 else None
+        """The log's end as of a recent fetch, from any thread; None before the first."""
+        return self._ends.get(partition)
 
     def membership(self) -> Membership:
         """For the sink's transactions, from any thread. Raises Fenced without one.
 
-        It is that of the newest poll: asking for a new one inside an assignment callback, or
-        while one runs, would wait for the callback's end. An outdated proof is refused by the
-        broker, never accepted wrongly.
+        An outdated proof is refused by the broker, never accepted wrongly.
         """
         membership = self._membership
         if membership is None:
@@ -114,6 +118,19 @@ class KafkaLogReader:
         """Leave the group; `revoked` is called first."""
         self._consumer.close()
         self._membership = None
+
+    def _read_ends(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._ends_read_s < ENDS_INTERVAL_S:
+            return
+        self._ends_read_s = now_s
+        marks = {
+            each: self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, each), cached=True
+            )
+            for each in self._started
+        }
+        self._ends = {each: end for each, (_, end) in marks.items() if end >= 0}
 
     def _positions(self, partitions: Sequence[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, each) for each in partitions if each in self._started]
