@@ -53,6 +53,16 @@ def read_to_end(
     return ends
 
 
+def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
+    """Where each partition of a topic ends now, transaction markers included."""
+    name = settings.topic(topic)
+    with consumer(settings) as reader:
+        return {
+            partition: reader.get_watermark_offsets(Place(name, partition), timeout=10.0)[1]
+            for partition in range(settings.partitions)
+        }
+
+
 def read_log(settings: KafkaSettings) -> tuple[dict[int, list[Record]], Mapping[int, int]]:
     """The telemetry topic by partition, and the end offset of each."""
     log: dict[int, list[Record]] = {partition: [] for partition in range(settings.partitions)}

@@ -15,13 +15,19 @@ I64 = NDArray[np.int64]
 class SentFleet:
     """What was sent: every device `samples` samples without a gap, in frames of `frame_samples`.
 
-    first_us: event time of each device's first sample, int64 [devices].
+    first_us: event time of each device's first sample, int64 [devices]. due_us: when each frame's
+    first copy was to be sent, int64 [devices, frames].
     """
 
     keys: list[bytes]
     first_us: I64
-    samples: int
+    due_us: I64
     frame_samples: int
+
+    @property
+    def samples(self) -> int:
+        """Of each device."""
+        return int(self.due_us.shape[1]) * self.frame_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class WindowLedger:
         # A window may begin before the first sample by what coverage allows.
         spare = size - int(np.ceil(profile.window.coverage_min * size))
         self._k_first: I64 = -(-(self._first - spare - self._phase) // hop)
+        # A window closes when every frame up to its end is there, also a delayed earlier one.
+        self._complete_us: I64 = np.maximum.accumulate(fleet.due_us, axis=1)
         self._k_end: I64 = (self._first + fleet.samples - size - self._phase) // hop + 1
 
     def tally(self, seen: list[tuple[bytes, int]]) -> Tally:
@@ -82,12 +90,12 @@ class WindowLedger:
         )
 
     def due_us(self, key: bytes, window_end_us: int) -> int:
-        """Event time of the last sample of the frame that holds the window's last sample."""
+        """When the frame that completes this window was to be sent."""
         period_us = self._profile.period_ns / 1000
-        frame_us = self._fleet.frame_samples * period_us
-        first_us = int(self._fleet.first_us[self._device[key]])
-        frame = int((window_end_us - period_us / 2 - first_us) // frame_us)
-        return round(first_us + (frame + 1) * frame_us - period_us)
+        device = self._device[key]
+        elapsed_us = window_end_us - period_us / 2 - int(self._fleet.first_us[device])
+        frame = int(elapsed_us // (self._fleet.frame_samples * period_us))
+        return int(self._complete_us[device, frame])
 
     def knows(self, key: bytes) -> bool:
         """Whether the device is of this run."""

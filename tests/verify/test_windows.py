@@ -10,17 +10,20 @@ from fleetpulse.profile import Profile, WindowSpec
 from tests.verify.tiny_log import MINUTE_S, TinyLog, block, profile
 
 KEYS = [b"default/a", b"default/b", b"default/c"]
-SAMPLES, FRAME = 40, 4
+FRAMES, FRAME = 10, 4
+SAMPLES = FRAMES * FRAME
 
 
 def sent(tmp_path: Path, used: Profile) -> tuple[WindowLedger, list[tuple[bytes, int]]]:
     first_us = np.array([MINUTE_S * 1_000_000 + d * 100_000 for d in range(3)])
     log = TinyLog(tmp_path, used)
-    for number in range(SAMPLES // FRAME):
+    for number in range(FRAMES):
         for key, first in zip(KEYS, first_us.tolist(), strict=True):
             log.add(block(first / 1e6 + number * FRAME / 10, [1.0] * FRAME), key=key)
     seen = [(key, start) for key, start, _ in log.outcome().scores]
-    return WindowLedger(used, SentFleet(KEYS, first_us, SAMPLES, FRAME)), seen
+    due_us = first_us[:, None] + np.arange(FRAMES) * FRAME * 100_000 + (FRAME - 1) * 100_000
+    due_us[1, 3] += 500_000
+    return WindowLedger(used, SentFleet(KEYS, first_us, due_us, FRAME)), seen
 
 
 @pytest.mark.parametrize("coverage_min", [0.5, 0.9, 1.0])
@@ -46,9 +49,13 @@ def test_samples_in_windows_count_once(tmp_path: Path) -> None:
     assert ledger.tally([of_first[0], of_first[2]]).samples_scored == 16
 
 
-def test_the_frame_with_a_windows_last_sample(tmp_path: Path) -> None:
+def test_a_window_is_due_with_the_frame_that_completes_it(tmp_path: Path) -> None:
     ledger, _ = sent(tmp_path, profile())
     start_us = MINUTE_S * 1_000_000
     assert ledger.due_us(KEYS[0], start_us + 400_000) == start_us + 300_000
     assert ledger.due_us(KEYS[0], start_us + 500_000) == start_us + 700_000
     assert ledger.due_us(KEYS[1], start_us + 500_000) == start_us + 400_000
+    delayed_us = start_us + 1_600_000 + 500_000
+    assert ledger.due_us(KEYS[1], start_us + 1_700_000) == delayed_us
+    assert ledger.due_us(KEYS[1], start_us + 2_100_000) == delayed_us, "it waits for frame 3"
+    assert ledger.due_us(KEYS[1], start_us + 2_500_000) == start_us + 2_400_000

@@ -1,0 +1,119 @@
+"""The load, as a process of its own: `python -m benchmarks.generator PLAN.json DUE.npy`.
+
+It prints one line of JSON when it begins and one when it is done, and stores when each frame was
+due. Frames are made ahead by a thread, so that making them does not delay sending them.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+import numpy as np
+
+from benchmarks.kafka_load import KafkaTarget, configure
+from benchmarks.plan import LoadPlan
+from fleetpulse.effects import I64
+from fleetpulse.settings import Settings, load_settings
+from simulator.fleet import Fleet
+from simulator.framing import Frames
+from simulator.targets.http import HttpTarget
+from simulator.targets.target import Target
+
+_AHEAD_ROUNDS = 5
+_LEAD_US = 1_500_000
+_NAP_S = 0.002
+_CLOSE_S = 60.0
+_GATEWAY_DEVICES = 50
+"""Devices whose frames share a request over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where and when the fleet begins, in event time."""
+
+    start_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was sent, in samples. late_ms_max: how far the generator itself fell behind."""
+
+    offered: int
+    accepted: int
+    reasons: dict[str, int]
+    """Why samples were not accepted."""
+    seconds: float
+    late_ms_max: float
+    reordered: int
+    duplicated: int
+
+
+def main(plan: LoadPlan, due_file: Path) -> Done:
+    """Send the fleet's frames when they are due."""
+    settings = load_settings()
+    configure(settings.kafka, plan.profile, f"{plan.prefix}-*")
+    start_us = time.time_ns() // 1000 + _LEAD_US - plan.behind_us
+    fleet = plan.fleet(start_us=start_us)
+    target = _target(plan, fleet, settings)
+    rounds: Queue[Frames | None] = Queue(_AHEAD_ROUNDS)
+    maker = Thread(target=_make, args=(fleet, plan.rounds, rounds), daemon=True)
+    maker.start()
+    print(json.dumps(asdict(Begun(fleet.start_us))), flush=True)
+    due_us = np.full((plan.devices, plan.rounds), np.iinfo(np.int64).max)
+    late_us = 0
+    begun_s = time.monotonic()
+    while (frames := rounds.get()) is not None:
+        late_us = max(late_us, _send(target, frames, plan.behind_us))
+        np.minimum.at(due_us, (frames.device, frames.sequence), frames.due_us + plan.behind_us)
+    target.close(_CLOSE_S)
+    np.save(due_file, due_us)
+    counts = target.tally.counts()
+    return Done(
+        offered=counts.sent,
+        accepted=counts.accepted,
+        reasons=counts.reasons,
+        seconds=round(time.monotonic() - begun_s, 2),
+        late_ms_max=late_us / 1000,
+        reordered=fleet.transport_truth.reordered,
+        duplicated=fleet.transport_truth.duplicated,
+    )
+
+
+def _target(plan: LoadPlan, fleet: Fleet, settings: Settings) -> Target:
+    if plan.via == "kafka":
+        return KafkaTarget(settings.kafka, frame_samples=plan.frame_samples)
+    gateways = fleet.gateways(_GATEWAY_DEVICES)
+    return HttpTarget(plan.url, fleet.device_ids, gateways, frame_samples=plan.frame_samples)
+
+
+def _make(fleet: Fleet, count: int, rounds: "Queue[Frames | None]") -> None:
+    for number in range(count):
+        rounds.put(fleet.frames(number))
+    if rest := fleet.remaining():
+        rounds.put(rest)
+    rounds.put(None)
+
+
+def _send(target: Target, frames: Frames, behind_us: int) -> int:
+    """Send each frame when it is due; returns how late the latest was."""
+    due_us: I64 = frames.due_us + behind_us
+    begin = late_us = 0
+    while begin < len(frames):
+        now_us = time.time_ns() // 1000
+        end = int(np.searchsorted(due_us, now_us, side="right"))
+        if end == begin:
+            time.sleep(_NAP_S)
+            continue
+        late_us = max(late_us, now_us - int(due_us[begin]))
+        target.send(frames.part(begin, end))
+        begin = end
+    return late_us
+
+
+if __name__ == "__main__":
+    done = main(LoadPlan.read(Path(sys.argv[1])), Path(sys.argv[2]))
+    print(json.dumps(asdict(done)), flush=True)
