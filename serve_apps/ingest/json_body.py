@@ -7,13 +7,13 @@ name the field that is wrong.
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Never
 
 import msgspec
 
 from fleetpulse.errors import InputError
 from serve_apps.ingest.records import Record, Request
+from serve_apps.times import epoch_ms
 
 
 class _Sample(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,20 +46,7 @@ def records_of_json(body: bytes, request: Request) -> list[Record]:
 
 
 def _record(sample: _Sample, request: Request) -> Record:
-    return request.sample(sample.device_id, epoch_ms(sample.ts), sample.metrics)
-
-
-def epoch_ms(ts: float | str) -> int:
-    """Epoch milliseconds of a number or an RFC 3339 text; raises InputError."""
-    if isinstance(ts, str):
-        try:
-            at = datetime.fromisoformat(ts)
-        except ValueError as error:
-            raise InputError("ts", "is neither epoch milliseconds nor RFC 3339") from error
-        if at.tzinfo is None:
-            raise InputError("ts", "must name its offset from UTC, such as Z")
-        return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
-    return round(ts)
+    return request.sample(sample.device_id, epoch_ms("ts", sample.ts), sample.metrics)
 
 
 def explain(body: bytes, cause: Exception) -> Never:
