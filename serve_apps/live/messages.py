@@ -1,0 +1,121 @@
+"""What goes over a socket, as JSON text. Times are epoch milliseconds, NaN is null."""
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.live_fleet import FleetSummary, FleetTable
+from actors.live_hub import LiveScore, NumberedAlert
+from fleetpulse.effects import AlertEvent
+from fleetpulse.identity import DeviceKey
+from fleetpulse.live import LiveSamples
+
+SILENT_US: Final = 10_000_000
+"""A device that was not heard for so long is shown as silent."""
+STATES: Final = ("alert", "high", "ok", "silent")
+"""In the order of their severity; `high` is a score above the threshold without an alert."""
+
+
+def encode(message: dict[str, Any]) -> str:
+    """One message."""
+    return msgspec.json.encode(message).decode()
+
+
+def alert_fields(event: AlertEvent) -> dict[str, Any]:
+    """An alert as the API and the sockets show it."""
+    return {
+        "alert_id": event.alert_id,
+        "tenant": event.tenant,
+        "device_id": event.device_id,
+        "kind": event.kind,
+        "at_ms": event.at_us / 1000,
+        "raised_at_ms": event.raised_at_us / 1000,
+        "window_start_ms": event.window_start_us / 1000,
+        "window_end_ms": event.window_end_us / 1000,
+        "score": _short(event.score),
+        "peak_score": _short(event.peak_score),
+        "threshold": _short(event.threshold),
+        "model": event.model,
+        "profile": event.profile,
+    }
+
+
+def alert_message(hub: str, alert: NumberedAlert) -> str:
+    """cursor: what a client hands in to go on after this alert."""
+    cursor = f"{hub}:{alert.number}"
+    return encode({"type": "alert", "cursor": cursor, **alert_fields(alert.event)})
+
+
+def samples_message(samples: LiveSamples) -> str:
+    """values: one list per channel."""
+    return encode(
+        {
+            "type": "samples",
+            "device_id": DeviceKey.decode(samples.device).device,
+            "channels": samples.channels,
+            "t_ms": (samples.t_us / 1000).tolist(),
+            "values": [[_short(v) for v in column] for column in samples.values.T.tolist()],
+        }
+    )
+
+
+def score_message(score: LiveScore) -> str:
+    """A window of a watched device was scored."""
+    return encode(
+        {
+            "type": "score",
+            "device_id": DeviceKey.decode(score.device).device,
+            "end_ms": score.end_us / 1000,
+            "score": _short(score.score),
+            "threshold": _short(score.threshold),
+            "model": score.model,
+        }
+    )
+
+
+def summary_fields(summary: FleetSummary) -> dict[str, Any]:
+    """Rates, latency and what is wrong."""
+    return {
+        "at_ms": summary.at_us / 1000,
+        "samples_per_s": round(summary.samples_per_s),
+        "windows_per_s": round(summary.windows_per_s, 1),
+        "records_per_s": round(summary.records_per_s, 1),
+        "alerts_total": summary.alerts_total,
+        "latency_ms": {
+            "p50": _short(summary.latency_ms_p50),
+            "p99": _short(summary.latency_ms_p99),
+        },
+        "lag": summary.lag,
+        "shards": [
+            {
+                "shard": shard.shard,
+                "devices": shard.devices,
+                "busy": round(shard.busy_fraction, 3),
+                "partitions": len(shard.partitions),
+            }
+            for shard in summary.shards
+        ],
+        "stopped": [
+            {"partition": part.partition, "remedy": part.remedy}
+            for shard in summary.shards
+            for part in shard.partitions
+            if part.state == "stopped"
+        ],
+    }
+
+
+def states_of(table: FleetTable, open_alerts: set[bytes], now_us: int) -> NDArray[np.int8]:
+    """Index into STATES per row of the table."""
+    count = len(table.keys)
+    states = np.full(count, STATES.index("ok"), np.int8)
+    states[table.scores > table.thresholds] = STATES.index("high")
+    states[table.heard_us < now_us - SILENT_US] = STATES.index("silent")
+    alert = np.fromiter((key in open_alerts for key in table.keys), np.bool_, count)
+    states[alert] = STATES.index("alert")
+    return states
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
