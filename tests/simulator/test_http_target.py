@@ -1,0 +1,158 @@
+"""The HTTP target against a server that answers as told."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from fleetpulse.errors import RetryLater, SetupError
+from fleetpulse.telemetry_pb2 import Batch, SampleBlock
+from simulator.fleet import Fleet, FleetSpec
+from simulator.http_client import HttpConnection
+from simulator.pacing import Pacer
+from simulator.targets.http import HttpTarget
+
+Answered = tuple[int, dict[str, str], bytes]
+ACCEPT: Answered = (202, {}, b'{"accepted": 1}')
+
+
+class Server:
+    """Answers in turn what is queued, then always 202; keeps the blocks of accepted requests."""
+
+    def __init__(self) -> None:
+        self.answers: deque[Answered] = deque()
+        self.accepted: list[SampleBlock] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.requests = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, body: bytes, client: tuple[str, int]) -> Answered:
+        with self._lock:
+            self.requests += 1
+            self.connections.add(client)
+            answer = self.answers.popleft() if self.answers else ACCEPT
+            if answer[0] == 202:
+                self.accepted.extend(Batch.FromString(body).blocks)
+            return answer
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, headers, content = server.answer(body, self.client_address)
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+Send = Callable[[int], HttpTarget]
+
+
+@pytest.fixture
+def send(server: Server) -> Send:
+    """Sends that many rounds of 40 devices through 4 gateways; returns the closed target."""
+
+    def run(rounds: int) -> HttpTarget:
+        fleet = Fleet(FleetSpec(devices=40), start_us=0)
+        target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(10), frame_samples=20)
+        for number in range(rounds):
+            target.send(fleet.frames(number))
+        target.close(10.0)
+        return target
+
+    return run
+
+
+def test_every_frame_arrives_in_order_over_few_connections(server: Server, send: Send) -> None:
+    counts = send(5).tally.counts()
+    assert counts.sent == counts.accepted == 5 * 40 * 20
+    assert server.requests == 5 * 4, "gateways do not share requests"
+    assert len(server.connections) == 4, "connections are not kept alive"
+    by_device: dict[str, list[int]] = {}
+    for block in server.accepted:
+        by_device.setdefault(block.device_id, []).append(block.sequence)
+    assert len(by_device) == 40
+    assert all(sequences == list(range(5)) for sequences in by_device.values())
+    assert counts.latency_ms["p50"] <= counts.latency_ms["p99"] <= counts.latency_ms["max"]
+
+
+def test_a_busy_server_is_asked_again_after_the_time_it_names(server: Server, send: Send) -> None:
+    server.answers.append((503, {"Retry-After": "1"}, b'{"error": {"reason": "full"}}'))
+    counts = send(1).tally.counts()
+    assert counts.accepted == 40 * 20
+    assert counts.retries == 1
+    assert counts.latency_ms["max"] >= 1000, "Retry-After was not respected"
+
+
+def test_a_refused_batch_is_counted_with_its_reason_and_not_repeated(
+    server: Server, send: Send
+) -> None:
+    server.answers.append((422, {}, b'{"error": {"field": "ts", "reason": "is old"}}'))
+    counts = send(1).tally.counts()
+    assert (counts.refused, counts.accepted) == (200, 600)
+    assert counts.reasons == {"422 ts: is old": 1}
+    assert server.requests == 4
+
+
+def test_frames_are_sent_when_they_are_due(server: Server) -> None:
+    fleet = Fleet(FleetSpec(devices=20), start_us=time.time_ns() // 1000)
+    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(5), frame_samples=20)
+    run = Pacer(fleet, target, threading.Event()).run(3, lambda rounds: None)
+    target.close(10.0)
+    assert run.rounds == 3
+    assert 0.3 <= run.seconds < 2.0
+    assert len(server.accepted) == 60
+
+
+def test_nothing_at_the_address_is_one_line_with_a_remedy(server: Server) -> None:
+    server.stop()
+    connection = HttpConnection(server.url)
+    with pytest.raises(SetupError, match=r"nothing answers at .*; start the stack with"):
+        connection.check_running()
+    with pytest.raises(RetryLater, match="POST /telemetry"):
+        connection.post("/telemetry", b"")
+    with pytest.raises(SetupError, match="is not an address"):
+        HttpConnection("localhost")
+
+
+def test_gateways_are_neighbours_in_due_time() -> None:
+    fleet = Fleet(FleetSpec(devices=100), start_us=0)
+    gateways = fleet.gateways(5)
+    due_us = fleet.frames(0).due_us[np.argsort(fleet.frames(0).device)]
+    for gateway in range(20):
+        assert len(set(due_us[gateways == gateway].tolist())) == 1
