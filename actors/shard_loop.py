@@ -65,7 +65,8 @@ class ShardLoop:
         self._quarantine = quarantine
         self._meter = meter
         self._reader: LogReader | None = None
-        self._paused = False
+        self.paused = False
+        """Fetching nothing, because a sink is at its bound."""
         self._arrived: set[int] = set()
         """Assigned, not recovered yet."""
         self._stopping = Event()
@@ -161,10 +162,10 @@ class ShardLoop:
     def _hold_back(self, reader: LogReader) -> None:
         """Backpressure: while a sink is at its bound, stay in the group but fetch nothing."""
         full = self._commit.full
-        if full != self._paused:
+        if full != self.paused:
             partitions = sorted(self._ownership.owned)
             (reader.pause if full else reader.resume)(partitions)
-            self._paused = full
+            self.paused = full
 
     # assignment
 

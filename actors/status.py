@@ -12,11 +12,17 @@ EndOffset = Callable[[int], int | None]
 
 
 def shard_status(
-    meter: Meter, engine: Engine, ownership: Ownership, commit: Commit, end_offset: EndOffset
+    meter: Meter,
+    engine: Engine,
+    ownership: Ownership,
+    commit: Commit,
+    end_offset: EndOffset,
+    *,
+    paused: bool,
 ) -> ShardStatus:
     """From any thread; the numbers are of slightly different moments."""
     running = [
-        _running(partition, own, end_offset(partition))
+        _running(partition, own, end_offset(partition), paused=paused)
         for partition, own in sorted(dict(ownership.owned).items())
     ]
     stopped = [
@@ -40,13 +46,16 @@ def shard_status(
     )
 
 
-def _running(partition: int, own: OwnedPartition, end: int | None) -> PartitionStatus:
+def _running(
+    partition: int, own: OwnedPartition, end: int | None, *, paused: bool
+) -> PartitionStatus:
     recovering = own.next_offset < own.replay_until
+    state = "paused" if paused else "recovering" if recovering else "running"
     return PartitionStatus(
         partition=partition,
         next_offset=own.next_offset,
         lag=max(0, (end or own.next_offset) - own.next_offset),
         log_time_us=own.log_time_us,
         snapshot_offset=own.snapshot_offset,
-        state="recovering" if recovering else "running",
+        state=state,
     )

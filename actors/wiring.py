@@ -40,7 +40,12 @@ class Incarnation:
         """The shard's state now."""
         parts = self.parts
         return shard_status(
-            self.meter, parts.engine, parts.ownership, parts.commit, self.reader.end_offset
+            self.meter,
+            parts.engine,
+            parts.ownership,
+            parts.commit,
+            self.reader.end_offset,
+            paused=self.loop.paused,
         )
 
     def view(self, key: bytes) -> tuple[bool, DeviceView | None]:

@@ -1,0 +1,158 @@
+"""Shard loops on in-memory ports, whose sinks and loop can be made to fail."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from actors.commit import Commit
+from actors.feed import LiveFeed
+from actors.meter import Meter
+from actors.partitions import Ownership
+from actors.quarantine import Quarantine
+from actors.recovery import LogBounds
+from actors.shard_loop import ShardLoop, ShardParts
+from actors.sink_writer import SinkWriter
+from actors.snapshotter import Snapshotter
+from adapters.memory.log import MemoryLog, MemoryLogReader
+from adapters.memory.sink import MemoryEffectSink, MemoryTable
+from adapters.memory.snapshots import MemorySnapshotStore
+from fleetpulse.effects import F32, Effects
+from fleetpulse.engine import Engine
+from fleetpulse.errors import Fenced
+from fleetpulse.live import LiveUpdate
+from fleetpulse.ports import Advance, Claim, EffectSink
+from fleetpulse.settings import ShardSettings
+from tests.core.logs import PARTITIONS, Log, fake_scores
+
+SINKS = ("alerts", "kafka", "rollups")
+SETTINGS = ShardSettings(poll_records_max=40, poll_timeout_ms=1, commit_backlog_max=4)
+
+
+class FakeModel:
+    """A scorer whose scores depend on nothing but the window."""
+
+    def score(self, model: str, samples: F32) -> F32:
+        assert model == "any@1"
+        return fake_scores(samples)
+
+
+class InjectedBug(Exception):
+    """Stands for a fault in the core."""
+
+
+class FailingSink:
+    """A sink that fails at some writes: before it wrote, or after it wrote (outcome unknown)."""
+
+    def __init__(self, sink: EffectSink, chance: random.Random, rate: float) -> None:
+        self.name = sink.name
+        self._sink = sink
+        self._chance = chance
+        self._rate = rate
+
+    def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
+        return self._sink.claim(partitions)
+
+    def write(self, effects: Effects, advance: Mapping[int, Advance]) -> None:
+        fate = self._chance.random()
+        if fate < self._rate:
+            raise Fenced("injected before the write")
+        self._sink.write(effects, advance)
+        if fate < 2 * self._rate:
+            raise Fenced("injected after the write")
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+class World:
+    """What outlives an incarnation: the log, the sinks' tables and the snapshots."""
+
+    def __init__(self, log: Log, seed: int, failure_rate: float) -> None:
+        self.log = MemoryLog(PARTITIONS)
+        for partition, log_time_us, key, value in zip(
+            log.partitions, log.log_time_us, log.keys, log.values, strict=True
+        ):
+            self.log.append(partition, log_time_us, key, value)
+        self.tables = {name: MemoryTable() for name in SINKS}
+        self.snapshots = MemorySnapshotStore()
+        self.quarantine = Quarantine()
+        self.incarnations = 0
+        self.model = FakeModel()
+        self._chance = random.Random(seed)
+        self._failure_rate = failure_rate
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sink has the whole log."""
+        return all(
+            (claim := table.claims.get(partition)) is not None
+            and claim.next_offset == len(self.log.records[partition])
+            for table in self.tables.values()
+            for partition in range(PARTITIONS)
+        )
+
+    def run(self, timeout_s: float = 60.0) -> None:
+        """Incarnation after incarnation until everything is written."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self.finished:
+            assert time.monotonic() < deadline_s, "the shard does not get through the log"
+            self.live_once(deadline_s)
+
+    def live_once(self, deadline_s: float) -> None:
+        """One incarnation, which may die at any turn as by kill -9."""
+        self.incarnations += 1
+        loop, reader, close = self.incarnation()
+        turns = self._chance.randint(1, 60) if self._failure_rate else 1_000_000
+        try:
+            while turns and not self.finished and time.monotonic() < deadline_s:
+                loop.turn()
+                turns -= 1
+        except (Fenced, InjectedBug):
+            pass
+        finally:
+            close()
+            # as a crash: nobody is told
+            with self.log.changed:
+                self.log.members = [each for each in self.log.members if each is not reader]
+                self.log.owners = {}
+
+    def incarnation(self) -> tuple[ShardLoop, MemoryLogReader, Callable[[], None]]:
+        """A loop, its reader, and what ends its threads."""
+        engine, ownership = Engine(PARTITIONS), Ownership()
+        feed = LiveFeed(engine, _nobody_watches)
+        sinks = [
+            FailingSink(
+                MemoryEffectSink(self.tables[name], name=name), self._chance, self._failure_rate
+            )
+            for name in SINKS
+        ]
+        writers = [SinkWriter(sink, interval_s=0.001, backlog_max=4) for sink in sinks]
+        commit = Commit(writers, ownership)
+        snapshotter = Snapshotter(
+            self.snapshots, engine, ownership, commit, topic_id="t", replay_budget_s=0.001
+        )
+
+        def bounds(partitions: Sequence[int]) -> dict[int, LogBounds]:
+            return {p: LogBounds("t", 0, len(self.log.records[p])) for p in partitions}
+
+        parts = ShardParts(
+            engine, ownership, commit, snapshotter, self.snapshots, self.model, feed, bounds
+        )
+        loop = ShardLoop(parts, SETTINGS, self.quarantine, Meter("shard-0", 0))
+        reader = MemoryLogReader(self.log, loop)
+        loop.attach(reader)
+
+        def close() -> None:
+            snapshotter.close()
+            commit.close()
+
+        return loop, reader, close
+
+    def written(self) -> Effects:
+        """What all sinks have; they must agree."""
+        return self.tables["kafka"].written
+
+
+def _nobody_watches(update: LiveUpdate) -> frozenset[bytes]:
+    del update
+    return frozenset()

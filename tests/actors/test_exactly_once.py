@@ -1,0 +1,84 @@
+"""Each result exactly once in each sink, whatever fails."""
+
+import pytest
+
+from actors.shard_loop import ShardLoop
+from fleetpulse.effects import WindowBatch
+from fleetpulse.engine import Engine
+from fleetpulse.errors import Fenced
+from fleetpulse.ports import RecordBatch
+from tests.actors.incarnations import SINKS, InjectedBug, World
+from tests.core.logs import feed, fresh_engine, per_device
+from tests.core.test_cuts import disorderly_log
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_crashes_and_refused_writes_neither_lose_nor_double_results(seed: int) -> None:
+    log = disorderly_log(seed)
+    expected = per_device(feed(fresh_engine(), log.batch()))
+    world = World(log, seed, failure_rate=0.08)
+    world.run()
+    assert world.incarnations > 1, "nothing failed, so nothing was tested"
+    for name in SINKS:
+        assert per_device(world.tables[name].written) == expected, f"sink {name}, seed {seed}"
+
+
+def test_snapshots_shorten_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = disorderly_log(1)
+    stepped: list[int] = []
+    step = Engine.step
+
+    def counting(engine: Engine, batch: RecordBatch) -> list[WindowBatch]:
+        stepped.append(len(batch))
+        return step(engine, batch)
+
+    monkeypatch.setattr(Engine, "step", counting)
+    world = World(log, 3, failure_rate=0.05)
+    world.run()
+    assert world.incarnations > 2
+    assert sum(stepped) < world.incarnations * len(log.keys), "each incarnation began at zero"
+
+
+def test_a_record_that_makes_the_core_raise_goes_to_dead_alone() -> None:
+    log = disorderly_log(2)
+    world = World(log, 2, failure_rate=0.0)
+    poison = log.values[len(log.values) // 2]
+
+    step = Engine.step
+
+    def raising(engine: Engine, batch: RecordBatch) -> list[WindowBatch]:
+        if poison in batch.values:
+            raise InjectedBug("cannot take this one")
+        return step(engine, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "step", raising)
+        world.run()
+    dead = [r for r in world.written().dead if r.reason == "core_error"]
+    assert {r.value for r in dead} == {poison}
+    assert len(dead) == log.values.count(poison)
+    assert "InjectedBug" in dead[0].detail
+    assert world.incarnations == 3, "one to suspect, one to find, one to pass by"
+
+
+def test_a_zombie_that_has_not_heard_of_its_successor_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = disorderly_log(4)
+    world = World(log, 4, failure_rate=0.0)
+    zombie, reader, close_zombie = world.incarnation()
+    zombie.turn()
+    monkeypatch.setattr(reader, "_rebalance", lambda: None)
+    world.log.owners, world.log.members = {}, []
+    world.run()
+    with pytest.raises(Fenced):
+        turn_for_long(zombie)
+    close_zombie()
+    expected = per_device(feed(fresh_engine(), log.batch()))
+    for name in SINKS:
+        assert per_device(world.tables[name].written) == expected, f"sink {name}"
+
+
+def turn_for_long(loop: ShardLoop) -> None:
+    for _ in range(1000):
+        loop.turn()
