@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO
 
 import psutil
 
+from devstack.observe import FleetObserver
 from devstack.parts import parts_of
 from devstack.preflight import missing
 from devstack.processes import STACK_VARIABLE, end_marked
@@ -57,12 +58,14 @@ def _own(settings: Settings) -> int:
         page=f"http://{settings.http.host}:{settings.http.port}/",
     )
     stack = Stack(parts_of(settings), state, partial(write_state, settings.data_folder))
+    observer = FleetObserver(settings.data_folder)
     failed = True
     try:
         _listen()
         failed = not _start(stack, settings)
         while not failed:
             stack.check()
+            observer.look()
             time.sleep(CHECK_INTERVAL_S)
     except (_StopRequested, SystemExit):  # Ray's own handler, while it starts, exits
         failed = False
@@ -71,6 +74,7 @@ def _own(settings: Settings) -> int:
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
         end_marked(STACK_VARIABLE, stack_id)
+        observer.forget()
         stack.finish("failed" if failed else "stopped")
     return int(failed)
 

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
-from devstack.parts import Part
+from devstack.part import Part
 from devstack.state import PartState, Phase, StackState
 from fleetpulse.settings import Settings
 

@@ -1,0 +1,67 @@
+"""How long a killed shard's work stands still: the broker's settings decide it."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+
+from adapters.kafka.client import REQUEST_TIMEOUT_S, connection_config, meaning_of
+from fleetpulse.errors import BrokerUnavailable
+from fleetpulse.settings import KafkaSettings
+
+TARGET_S: Final = 10.0
+"""What Fleetpulse promises when the broker lets it."""
+_SESSION: Final = "group.consumer.session.timeout.ms"
+_HEARTBEAT: Final = "group.consumer.heartbeat.interval.ms"
+_CLEANUP: Final = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTime:
+    """The slowest broker's settings, in seconds."""
+
+    session_timeout_s: float
+    heartbeat_interval_s: float
+    transaction_cleanup_s: float
+
+    @property
+    def takeover_s(self) -> float:
+        """From the kill of a shard to its partitions' arrival at another, at most."""
+        return self.session_timeout_s + self.heartbeat_interval_s
+
+    def readers_wait_s(self, transaction_timeout_ms: int) -> float:
+        """How long the killed shard's open transaction holds up `read_committed` readers."""
+        return transaction_timeout_ms / 1000 + self.transaction_cleanup_s
+
+    def remedy(self, replay_budget_s: float) -> str | None:
+        """What to change on the brokers; None when recovery is quick enough."""
+        if self.takeover_s + replay_budget_s <= TARGET_S:
+            return None
+        return (
+            f"set {_SESSION} and group.consumer.min.session.timeout.ms to 3000, {_HEARTBEAT} to"
+            " 1000 and group.consumer.min.heartbeat.interval.ms to 500 on the brokers"
+        )
+
+
+def recovery_time(settings: KafkaSettings) -> RecoveryTime:
+    """Ask all brokers; raises BrokerUnavailable, or ConfigError without the right to ask."""
+    client = AdminClient(connection_config(settings, client_id=f"{settings.topic_prefix}recovery"))
+    try:
+        brokers = client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers
+        resources = [ConfigResource(ConfigResource.Type.BROKER, str(each)) for each in brokers]
+        answers: list[Future[Any]] = [
+            *client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S).values()
+        ]
+        configs = [answer.result(REQUEST_TIMEOUT_S + 1) for answer in answers]
+    except KafkaException as error:
+        raise meaning_of(error, "ask the brokers' settings") from error
+    except TimeoutError as error:
+        raise BrokerUnavailable("kafka: ask the brokers' settings: no answer") from error
+
+    def slowest(name: str) -> float:
+        return max(float(config[name].value) for config in configs) / 1000
+
+    return RecoveryTime(slowest(_SESSION), slowest(_HEARTBEAT), slowest(_CLEANUP))

@@ -1,0 +1,62 @@
+"""Ray, and what runs on it, as parts of a stack."""
+
+from pathlib import Path
+
+from actors.supervisor import Shards
+from devstack.part import Started
+from devstack.ray_node import start_ray, stop_ray
+from fleetpulse.errors import RetryLater, SetupError
+from fleetpulse.settings import Settings
+
+SHARDS_READY_TIMEOUT_S = 60.0
+
+
+class RayPart:
+    """Our own Ray on loopback, unless the settings name a cluster."""
+
+    name = "Ray"
+
+    def __init__(self, data_folder: Path) -> None:
+        self._data_folder = data_folder
+
+    def start(self, settings: Settings) -> Started:
+        """Start or connect."""
+        address = start_ray(settings.ray, self._data_folder)
+        return Started(settings, address, ray_address=address)
+
+    def stop(self, timeout_s: float) -> None:  # noqa: ARG002  # Ray ends in 1.5 s, by force
+        """End a local Ray, leave another one."""
+        stop_ray()
+
+    def problem(self) -> str | None:
+        """Ray's own processes end the actors that need them, which the shards report."""
+        return None
+
+
+class ShardsPart:
+    """The device engine and the live hub."""
+
+    name = "shards"
+
+    def __init__(self) -> None:
+        self._shards: Shards | None = None
+
+    def start(self, settings: Settings) -> Started:
+        """Start the shards; they recover from their snapshots and take their partitions."""
+        self._shards = Shards(settings)
+        self._shards.start()
+        try:
+            self._shards.await_ready(SHARDS_READY_TIMEOUT_S)
+        except RetryLater as error:
+            raise SetupError(str(error), remedy="see the workers' logs of Ray") from error
+        partitions = settings.kafka.partitions
+        return Started(settings, f"{settings.shard.count}, with {partitions} partitions")
+
+    def stop(self, timeout_s: float) -> None:
+        """Commit, snapshot, leave the group."""
+        if self._shards and not self._shards.stop():
+            raise TimeoutError(f"not every shard committed within {timeout_s:.0f} s")
+
+    def problem(self) -> str | None:
+        """A partition that a person must look at is told by `fleetpulse status`."""
+        return None

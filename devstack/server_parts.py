@@ -1,0 +1,78 @@
+"""Kafka and PostgreSQL as parts of a stack."""
+
+from pathlib import Path
+
+from adapters.kafka.admin import KafkaAdmin
+from adapters.postgres.migrate import migrate
+from devstack.kafka_server import KafkaServer
+from devstack.part import Started
+from devstack.postgres_server import PostgresServer
+from fleetpulse.settings import Settings
+
+
+class KafkaPart:
+    """Our own broker, unless the settings name one; either gets the topics that are missing."""
+
+    name = "Kafka"
+
+    def __init__(self, data_folder: Path) -> None:
+        self._folder = data_folder / "kafka"
+        self._server: KafkaServer | None = None
+
+    def start(self, settings: Settings) -> Started:
+        """Start the broker, create topics."""
+        detail = settings.kafka.servers
+        if settings.kafka.bootstrap:
+            detail = f"external, {detail}"
+        else:
+            self._server = KafkaServer(settings.kafka, self._folder)
+            self._server.start()
+        created = KafkaAdmin(settings.kafka).create_topics()
+        return Started(settings, detail + (f", {len(created)} topics created" if created else ""))
+
+    def stop(self, timeout_s: float) -> None:
+        """Shut the broker down."""
+        if self._server:
+            self._server.stop(timeout_s)
+            self._server = None
+
+    def problem(self) -> str | None:
+        """Whether the broker ended."""
+        ended = self._server is not None and self._server.pid is None
+        return f"Kafka ended; see {self._folder / 'kafka.log'}" if ended else None
+
+
+class PostgresPart:
+    """Our own database, unless the settings name one; either is brought to the newest schema."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, data_folder: Path) -> None:
+        self._folder = data_folder / "postgres"
+        self._server: PostgresServer | None = None
+
+    def start(self, settings: Settings) -> Started:
+        """Start the server, migrate the database."""
+        detail = "external"
+        if settings.postgres.dsn is None:
+            self._server = PostgresServer(settings.postgres, self._folder)
+            self._server.start()
+            postgres = settings.postgres.model_copy(update={"dsn": self._server.dsn})
+            settings = settings.model_copy(update={"postgres": postgres})
+            detail = f"127.0.0.1:{postgres.port}"
+        assert settings.postgres.dsn is not None
+        applied = migrate(settings.postgres.dsn.get_secret_value())
+        return Started(
+            settings, detail + (f", {len(applied)} migrations applied" if applied else "")
+        )
+
+    def stop(self, timeout_s: float) -> None:
+        """Shut the server down."""
+        if self._server:
+            self._server.stop(timeout_s)
+            self._server = None
+
+    def problem(self) -> str | None:
+        """Whether the server ended."""
+        ended = self._server is not None and self._server.pid is None
+        return f"PostgreSQL ended; see {self._folder / 'postgres.log'}" if ended else None
