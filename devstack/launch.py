@@ -19,7 +19,7 @@ from fleetpulse.settings import Settings
 from serve_apps.environment import serve_environment
 
 START_TIMEOUT_S = 240.0
-STOP_TIMEOUT_S = 13.0
+STOP_TIMEOUT_S = 11.0
 """For the owner to end everything in order; then what is left is ended by force."""
 _POLL_S = 0.1
 
@@ -39,6 +39,7 @@ class StackOwner:
             end_marked(STACK_VARIABLE, stale.stack_id)  # its owner was killed
         self.stack_id = uuid.uuid4().hex
         self._log = self.data_folder / "stack.log"
+        self._told: tuple[str, ...] = ()
         self._child = self._launch(settings, ends_with_caller=ends_with_caller)
 
     def wait_ready(self, on_change: Callable[[StackState], None]) -> StackState:
@@ -64,6 +65,19 @@ class StackOwner:
             phase="failed",
             problems=problems or (f"the stack {how}; see {self._log}",),
         )
+
+    @property
+    def running(self) -> bool:
+        """Whether the owner lives."""
+        return self._child.poll() is None
+
+    def problems(self) -> tuple[str, ...]:
+        """Each line once: what has ended since the last call."""
+        state = read_state(self.data_folder)
+        told = state.problems if state and state.stack_id == self.stack_id else ()
+        new = tuple(problem for problem in told if problem not in self._told)
+        self._told = told
+        return new
 
     def stop(self) -> None:
         """As `stop_stack`."""

@@ -8,7 +8,7 @@ from devstack.part import Part
 from devstack.state import PartState, Phase, StackState
 from fleetpulse.settings import Settings
 
-STOP_TIMEOUT_S = 11.0
+STOP_TIMEOUT_S = 10.0
 
 
 class Stack:
