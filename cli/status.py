@@ -32,7 +32,7 @@ def status(
         print(json.dumps(found.to_json()))
     else:
         _print(Console(highlight=False), found)
-    ready = found.stack is not None and found.stack.phase == "ready" and not found.stack.problems
+    ready = found.stack is not None and found.stack.phase == "ready"
     raise typer.Exit(0 if ready else 1)
 
 

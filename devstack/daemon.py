@@ -64,7 +64,7 @@ def _own(settings: Settings) -> int:
         _listen()
         failed = not _start(stack, settings)
         while not failed:
-            stack.check()
+            stack.tend()
             observer.look()
             time.sleep(CHECK_INTERVAL_S)
     except (_StopRequested, SystemExit):  # Ray's own handler, while it starts, exits

@@ -26,5 +26,5 @@ class Part(Protocol):
     def stop(self, timeout_s: float) -> None:
         """End it within `timeout_s`. Called also when `start` failed half way."""
 
-    def problem(self) -> str | None:
-        """Why it no longer works; None while it does."""
+    def tend(self) -> str | None:
+        """Start it again if it ended; returns what happened, None when all is well."""

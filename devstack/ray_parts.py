@@ -28,8 +28,8 @@ class RayPart:
         """End a local Ray, leave another one."""
         stop_ray()
 
-    def problem(self) -> str | None:
-        """Ray's own processes end the actors that need them, which the shards report."""
+    def tend(self) -> str | None:
+        """Ray restarts its workers by itself; without its head nothing here could go on."""
         return None
 
 
@@ -57,6 +57,6 @@ class ShardsPart:
         if self._shards and not self._shards.stop():
             raise TimeoutError(f"not every shard committed within {timeout_s:.0f} s")
 
-    def problem(self) -> str | None:
-        """A partition that a person must look at is told by `fleetpulse status`."""
+    def tend(self) -> str | None:
+        """Ray restarts a shard; a partition that needs a person is told by the live hub."""
         return None

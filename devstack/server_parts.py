@@ -36,10 +36,12 @@ class KafkaPart:
             self._server.stop(timeout_s)
             self._server = None
 
-    def problem(self) -> str | None:
-        """Whether the broker ended."""
-        ended = self._server is not None and self._server.pid is None
-        return f"Kafka ended; see {self._folder / 'kafka.log'}" if ended else None
+    def tend(self) -> str | None:
+        """Start a broker that ended again; clients come back by themselves."""
+        if self._server is None or self._server.pid:
+            return None
+        self._server.start()
+        return f"Kafka ended and was started again; see {self._folder / 'kafka.log'}"
 
 
 class PostgresPart:
@@ -72,7 +74,9 @@ class PostgresPart:
             self._server.stop(timeout_s)
             self._server = None
 
-    def problem(self) -> str | None:
-        """Whether the server ended."""
-        ended = self._server is not None and self._server.pid is None
-        return f"PostgreSQL ended; see {self._folder / 'postgres.log'}" if ended else None
+    def tend(self) -> str | None:
+        """Start a server that ended again; clients come back by themselves."""
+        if self._server is None or self._server.pid:
+            return None
+        self._server.start()
+        return f"PostgreSQL ended and was started again; see {self._folder / 'postgres.log.1'}"

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from devstack.part import Part
 from devstack.state import PartState, Phase, StackState
+from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings
 
 STOP_TIMEOUT_S = 10.0
+PROBLEMS_MAX = 20
 
 
 class Stack:
@@ -50,15 +52,19 @@ class Stack:
                 self.tell(f"{part.name} did not stop cleanly: {error}")
                 self._part(part, "failed", str(error))
 
-    def check(self) -> None:
-        """Report every part that no longer works."""
-        problems = tuple(text for part in self._parts if (text := part.problem()))
-        if problems != self.state.problems:
-            self._change(problems=problems)
+    def tend(self) -> None:
+        """Start parts again that ended, and say so."""
+        for part in self._parts:
+            try:
+                happened = part.tend()
+            except FleetpulseError as error:
+                happened = str(error)
+            if happened:
+                self.tell(happened)
 
     def tell(self, problem: str) -> None:
-        """Add a line to what went wrong."""
-        self._change(problems=(*self.state.problems, problem))
+        """Add a line to what went wrong; the oldest is forgotten."""
+        self._change(problems=(*self.state.problems, problem)[-PROBLEMS_MAX:])
 
     def finish(self, phase: Phase) -> None:
         """The last state."""

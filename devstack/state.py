@@ -33,7 +33,7 @@ class StackState:
     phase: Phase
     parts: tuple[PartState, ...] = ()
     problems: tuple[str, ...] = ()
-    """One line each: why it failed, or what has ended since."""
+    """One line each: why it failed, or what has ended since and was started again."""
     page: str = ""
     ray_address: str = ""
 
