@@ -8,6 +8,7 @@ from confluent_kafka import TopicPartition as Place
 
 from adapters.kafka.client import consumer_config
 from benchmarks.offline.records import Record
+from fleetpulse.errors import BrokerUnavailable
 from fleetpulse.settings import KafkaSettings
 
 _BATCH = 10_000
@@ -38,8 +39,11 @@ def read_to_end(
     with consumer(settings) as reader:
         reader.assign(places)
         while len(ends) < len(places):
-            messages = reader.consume(_BATCH, _PATIENCE_S if not ends else 1.0)
-            for message in messages:
+            # consume alone would wait until the batch is full
+            first = reader.poll(_PATIENCE_S)
+            if first is None:
+                raise BrokerUnavailable(f"kafka: topic {topic} gave nothing for {_PATIENCE_S:g} s")
+            for message in (first, *reader.consume(_BATCH, 0)):
                 partition, offset = message.partition(), message.offset()
                 assert partition is not None
                 assert offset is not None
