@@ -1,6 +1,7 @@
 """The composition root of a shard: real adapters into one incarnation of the loop."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from actors.commit import Commit
@@ -54,11 +55,12 @@ class Incarnation:
         return here, self.loop.view(key)
 
     def close(self) -> None:
-        """End its threads and leave the group."""
-        self.parts.feed.close()
-        self.parts.snapshotter.close()
-        self.reader.close()
-        self.parts.commit.close()
+        """End its threads and leave the group, each even if another fails to."""
+        with ExitStack() as ends:
+            ends.callback(self.parts.commit.close)
+            ends.callback(self.reader.close)
+            ends.callback(self.parts.snapshotter.close)
+            ends.callback(self.parts.feed.close)
 
 
 def incarnate(
