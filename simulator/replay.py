@@ -109,9 +109,10 @@ class ReplaySender:
         device_id: str,
         speed: float | None,
         progress: Callable[[int], None],
-    ) -> None:
+    ) -> int:
         """speed: recorded seconds per second; None: as fast as it is accepted.
 
+        Returns how many samples were sent before the end or `stop`.
         Raises InputError when samples are refused, RetryLater when the stack stays away.
         """
         t_us = shifted.series.t_us
@@ -128,8 +129,9 @@ class ReplaySender:
                 sent = min(sent + _BATCH_SAMPLES, due)
                 progress(sent)
                 if self._stop.is_set():
-                    return
+                    return sent
             self._stop.wait(_PACE_S if due < len(t_us) else 0.0)
+        return sent
 
     def _post(self, body: bytes, *, patience_s: float) -> None:
         begun = time.monotonic()

@@ -7,17 +7,19 @@ from simulator.tally import Tally
 class MemoryTarget:
     """Accepts everything at once."""
 
-    def __init__(self, frame_samples: int) -> None:
+    def __init__(self, frame_samples: int, *, keep: bool = True) -> None:
         self.tally = Tally()
+        self._keep = keep
         self.frames: list[Frames] = []
         self._frame_samples = frame_samples
 
     def send(self, frames: Frames) -> None:
-        """Keep them."""
+        """Count them, and keep them if told so."""
         samples = len(frames) * self._frame_samples
         self.tally.add_sent(samples)
         self.tally.add_accepted(samples, 0.0)
-        self.frames.append(frames)
+        if self._keep:
+            self.frames.append(frames)
 
     def close(self, timeout_s: float) -> None:
         """Nothing is under way."""
