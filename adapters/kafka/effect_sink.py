@@ -51,6 +51,8 @@ _STALE: Final = {
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.REBALANCE_IN_PROGRESS,
 }
+_UNSTABLE: Final = {KafkaError.UNSTABLE_OFFSET_COMMIT}
+_UNSTABLE_WAIT_S: Final = 0.02
 _QUEUE_WAIT_S: Final = 0.1
 
 Row = tuple[str, int, bytes, bytes]
@@ -230,21 +232,28 @@ class KafkaEffectSink:
             self._producer = None
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Waits for a transaction that carries offsets to end."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            found = self._stable_offsets(partitions)
+            failed = [each.error for each in found if each.error]
+            if not failed:
+                return {each.partition: each.offset for each in found if each.offset >= 0}
+            if failed[0].code() not in _UNSTABLE or time.monotonic() > deadline:
+                raise meaning_of(failed[0], "read committed offsets")
+            time.sleep(_UNSTABLE_WAIT_S)
+
+    def _stable_offsets(self, partitions: Sequence[int]) -> list[TopicPartition]:
         group = self._settings.topic(GROUP)
-        wanted = [self._position(each) for each in partitions]
         try:
-            # Stable: waits (by refusal) for a transaction that carries offsets to end.
             answer = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, wanted)],
+                [ConsumerGroupTopicPartitions(group, [self._position(p) for p in partitions])],
                 require_stable=True,
                 request_timeout=self._timeout_s,
             )[group].result(self._timeout_s + 1)
         except (KafkaException, TimeoutError) as error:
             raise BrokerUnavailable(f"kafka: read committed offsets: {error}") from error
-        failed = [each.error for each in answer.topic_partitions if each.error]
-        if failed:
-            raise meaning_of(failed[0], "read committed offsets")
-        return {each.partition: each.offset for each in answer.topic_partitions if each.offset >= 0}
+        return list(answer.topic_partitions)
 
     def _position(self, partition: int, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self._settings.topic("telemetry"), partition, offset)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
@@ -28,7 +29,7 @@ _log_time_ms = itemgetter(1)
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A proof of membership for transactions, and what was owned when it was taken or later.
+    """A proof of membership for transactions, and what was owned when it was taken.
 
     assignments: partition -> a number that is new with each assignment.
     """
@@ -50,8 +51,7 @@ class KafkaLogReader:
         self._topic = settings.topic("telemetry")
         self._listener = listener
         self._numbers = count(1)
-        self._assignments: Mapping[int, int] = {}  # replaced, never changed: see membership
-        self._membership: Membership | None = None
+        self._membership: Membership | None = Membership(b"", {})
         self._ends: Mapping[int, int] = {}  # replaced, never changed
         self._ends_read_s = 0.0
         self._started: set[int] = set()
@@ -75,7 +75,7 @@ class KafkaLogReader:
         if self._failures:
             raise self._failures.popleft()
         messages = self._consumer.consume(records_max, timeout_s)
-        self._membership = Membership(self._consumer.consumer_group_metadata(), self._assignments)
+        self._refresh(self.membership().assignments)
         self._read_ends()
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
@@ -101,23 +101,29 @@ class KafkaLogReader:
         self._consumer.resume(self._positions(partitions))
 
     def end_offset(self, partition: int) -> int | None:
-        """The log's end as of a recent fetch, from any thread; None before the first."""
+        """The log's end as of the newest fetch; None before the first. From any thread."""
         return self._ends.get(partition)
 
     def membership(self) -> Membership:
-        """For the sink's transactions, from any thread. Raises Fenced without one.
+        """For the sink's transactions, as of the newest poll. From any thread.
 
-        An outdated proof is refused by the broker, never accepted wrongly.
+        A membership that begins after a loss begins when the callback of the loss has run, so a
+        proof never comes with assignments of an earlier one. Raises Fenced once closed.
         """
         membership = self._membership
         if membership is None:
-            raise Fenced("the reader is not in the group")
+            raise Fenced("the reader has left the group")
         return membership
 
     def close(self) -> None:
         """Leave the group; `revoked` is called first."""
         self._consumer.close()
         self._membership = None
+
+    def _refresh(self, assignments: Mapping[int, int]) -> None:
+        """9 µs, once per poll and callback."""
+        with suppress(RuntimeError):  # closing: the proof held stays good until `revoked` returns
+            self._membership = Membership(self._consumer.consumer_group_metadata(), assignments)
 
     def _read_ends(self) -> None:
         now_s = time.monotonic()
@@ -136,17 +142,15 @@ class KafkaLogReader:
         return [TopicPartition(self._topic, each) for each in partitions if each in self._started]
 
     def _on_assign(self, consumer: Consumer, added: list[TopicPartition]) -> None:
-        partitions = [each.partition for each in added]
         # Nothing is fetched until start: an assignment here would begin at the group's offsets.
         consumer.incremental_assign([])
-        if partitions:
-            self._assignments = {
-                **self._assignments,
-                **{each: next(self._numbers) for each in partitions},
-            }
-            self._listener.assigned(partitions)
+        if added:
+            numbered = {each.partition: next(self._numbers) for each in added}
+            self._refresh({**self.membership().assignments, **numbered})
+            self._listener.assigned(list(numbered))
 
     def _on_revoke(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
+        self._refresh(self.membership().assignments)
         try:
             self._listener.revoked([each.partition for each in removed])
         finally:
@@ -161,10 +165,11 @@ class KafkaLogReader:
             self._unassign(consumer, removed)
 
     def _forget(self, removed: list[TopicPartition]) -> None:
+        held = self.membership()
         gone = {each.partition for each in removed}
-        self._assignments = {p: n for p, n in self._assignments.items() if p not in gone}
-        if self._membership is not None:
-            self._membership = Membership(self._membership.metadata, self._assignments)
+        self._membership = Membership(
+            held.metadata, {p: n for p, n in held.assignments.items() if p not in gone}
+        )
 
     def _unassign(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
         consumer.incremental_unassign([each for each in removed if each.partition in self._started])

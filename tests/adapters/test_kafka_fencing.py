@@ -1,6 +1,8 @@
 """The broker's part of the fence: what a member that has lost its partitions cannot commit."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -103,3 +105,36 @@ def test_a_slot_is_held_by_its_newest_sink(case: KafkaCase) -> None:
         first.write(effects(0), {0: Advance(claims[0].owner_epoch, 0, 1)})
     successor.close()
     assert case.seen() == []
+
+
+def test_the_last_commit_is_possible_while_partitions_are_given_back(case: KafkaCase) -> None:
+    """The sink's own thread commits while the reader's waits for it in `revoked`."""
+    sink = case.owner()
+    claims = sink.claim([0])
+    member = case.members[-1]
+    step = {0: Advance(claims[0].owner_epoch, 0, 1)}
+    with ThreadPoolExecutor(1) as thread:
+        member.last_act = lambda: thread.submit(sink.write, effects(0), step).result(10)
+        member.leave()
+    assert case.seen() == [0], "a hand-over lost the last step"
+    assert case.owner().claim([0])[0].next_offset == 1
+
+
+def test_membership_answers_at_once_beside_a_polling_loop(case: KafkaCase) -> None:
+    case.owner()
+    member = case.members[-1]
+    ended = Event()
+
+    def loop() -> None:
+        while not ended.is_set():
+            member.reader.poll(100, 0.2)
+
+    with ThreadPoolExecutor(1) as thread:
+        polling = thread.submit(loop)
+        try:
+            answers = [member.membership() for _ in range(100)]
+            member.reader.end_offset(0)
+        finally:
+            ended.set()
+        polling.result(10)
+    assert answers[-1].assignments.keys() == set(range(PARTITIONS))

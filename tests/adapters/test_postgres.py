@@ -235,12 +235,13 @@ def test_a_stopped_owner_in_mid_write_does_not_lock_its_successor_out(
     """Its rows are locked from the advance on; the server ends a transaction that sleeps."""
     claim = alerts.claim([0])[0]
     zombie = PostgresAlertSink(dsn, topic_id="topic")
-    with pytest.raises(DatabaseUnavailable), zombie._session() as connection:
-        connection.execute("SET idle_in_transaction_session_timeout = 200")
-        connection.execute("BEGIN")
-        zombie._advance(connection, {0: Advance(claim.owner_epoch, 0, 1)})
-        assert alerts.claim([0])[0].next_offset is None, "an uncommitted step was taken for done"
-        connection.execute("COMMIT")
+    connection = zombie._connection = psycopg.connect(dsn, autocommit=True)
+    connection.execute("SET idle_in_transaction_session_timeout = 200")
+    connection.execute("BEGIN")
+    zombie._advance(connection, {0: Advance(claim.owner_epoch, 0, 1)})
+    assert alerts.claim([0])[0].next_offset is None, "an uncommitted step was taken for done"
+    with pytest.raises(DatabaseUnavailable):
+        zombie.write(Effects(), {0: Advance(claim.owner_epoch, 1, 2)})
     zombie.close()
 
 

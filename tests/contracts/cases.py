@@ -1,7 +1,6 @@
 """Sinks under one roof: how to become an owner, and what a reader of the results sees."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
@@ -183,6 +182,7 @@ class Member:
     def __init__(self, settings: KafkaSettings) -> None:
         self.partitions: set[int] = set()
         self.proof: Membership | None = None
+        self.last_act: Callable[[], object] = lambda: None
         self.reader = KafkaLogReader(settings, self, client_id="member")
         self._gone = False
 
@@ -192,6 +192,8 @@ class Member:
     def revoked(self, partitions: Sequence[int]) -> None:
         if self._gone:
             self.proof = self.reader.membership()
+            assert self.proof.assignments.keys() >= self.partitions
+            self.last_act()
         self.partitions -= set(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
@@ -207,5 +209,4 @@ class Member:
     def leave(self) -> None:
         if not self._gone:
             self._gone = True
-            with suppress(RuntimeError):
-                self.reader.close()
+            self.reader.close()
