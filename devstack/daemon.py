@@ -107,7 +107,7 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _stop_at_end_of_input() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

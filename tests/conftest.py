@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from devstack.free_ports import free_ports
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
+from devstack.processes import end_marked, marked
 from fleetpulse.settings import KafkaSettings, PostgresSettings
 
 SESSION_VARIABLE = "FLEETPULSE_TEST_SESSION"
@@ -108,24 +109,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process that outlives the session fails it, and is ended."""
-    leaked = _started_by_session(os.environ[SESSION_VARIABLE])
-    psutil.wait_procs(leaked, timeout=LEAK_GRACE_S)
-    for process in (left := [each for each in leaked if each.is_running()]):
+    mark = os.environ[SESSION_VARIABLE]
+    _, leaked = psutil.wait_procs(marked(SESSION_VARIABLE, mark), timeout=LEAK_GRACE_S)
+    for process in leaked:
         print(f"\nleaked process {process.pid}: {_command(process)}")
-        _end(process)
-    if left:
+    if leaked:
+        end_marked(SESSION_VARIABLE, mark)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _started_by_session(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(SESSION_VARIABLE) == mark:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def _command(process: psutil.Process) -> str:
@@ -133,10 +123,3 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())[:200]
     except psutil.Error:
         return "gone"
-
-
-def _end(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.Error:
-        return
