@@ -11,8 +11,10 @@ from fleetpulse.errors import SetupError
 from fleetpulse.settings import RaySettings
 
 NAMESPACE = "fleetpulse"
-# Workers start when an actor needs them; statistics that nobody reads are not collected.
+# Workers start when an actor needs them; statistics that nobody reads are not collected. By default
+# Ray gives workers niceness 15: on a busy machine the broker would starve the shards.
 _SYSTEM_CONFIG = {
+    "worker_niceness": 0,
     "prestart_worker_first_driver": False,
     "enable_metrics_collection": False,
     "task_events_report_interval_ms": 0,
