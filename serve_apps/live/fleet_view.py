@@ -1,6 +1,7 @@
 """One second's picture of the fleet, and the part of it that a socket asked for."""
 
 import time
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,10 +34,13 @@ class FleetPicture:
         # How far beyond its threshold, so that devices of several profiles can be compared.
         self._excess = np.nan_to_num(table.scores / table.thresholds, nan=-1.0)
 
-    def message(self, query: FleetQuery) -> dict[str, Any]:
-        """Summary, counts per state of the tenant's devices, and the first rows that match."""
+    def message(self, query: FleetQuery, watched: AbstractSet[bytes]) -> dict[str, Any]:
+        """Summary, counts per state of the tenant's devices, the first rows that match `query`,
+        and those of the devices that the socket watches.
+        """
         tenant = f"{query.tenant}/".encode()
-        mine = [row for row, key in enumerate(self._table.keys) if key.startswith(tenant)]
+        keys = self._table.keys
+        mine = [row for row, key in enumerate(keys) if key.startswith(tenant)]
         rows = np.array(mine, np.intp)
         counts = np.bincount(self._states[rows], minlength=len(STATES))
         matching = self._matching(rows, query.search, len(tenant))
@@ -48,6 +52,7 @@ class FleetPicture:
             "states": {state: int(count) for state, count in zip(STATES, counts, strict=True)},
             "matching": len(matching),
             "rows": [self._row(row, len(tenant)) for row in shown.tolist()],
+            "watched": [self._row(row, len(tenant)) for row in mine if keys[row] in watched],
         }
 
     def _matching(self, rows: np.ndarray[Any, Any], search: str, skip: int) -> Any:

@@ -155,5 +155,5 @@ class LiveMirror:
             picture = FleetPicture(summary, table, self._open)
             for each in self._subscribers:
                 if each.fleet:
-                    each.outbox.fleet(encode(picture.message(each.fleet)))
+                    each.outbox.fleet(encode(picture.message(each.fleet, each.devices)))
         await asyncio.sleep(PICTURE_S)

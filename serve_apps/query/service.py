@@ -1,0 +1,106 @@
+"""What the API answers: reads of the warm store, the actors' own view, pages and cursors."""
+
+import base64
+import time
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fleetpulse.errors import InputError
+from fleetpulse.identity import DeviceKey, check_name
+from fleetpulse.live import DeviceView, ShardStatus
+from fleetpulse.reads import AlertFilter, AlertKey, Reads, Resolution
+from serve_apps.query.answers import (
+    Alert,
+    AlertPage,
+    Bucket,
+    Device,
+    DeviceDetail,
+    DevicePage,
+    Live,
+    Metrics,
+)
+from serve_apps.times import epoch_us, rfc3339
+
+PAGE_MAX: Final = 1000
+DEFAULT_RANGE_US: Final[dict[Resolution, int]] = {
+    "minute": 3_600_000_000,
+    "hour": 7 * 86_400_000_000,
+    "day": 365 * 86_400_000_000,
+}
+"""How far back `metrics` looks when it is not told."""
+
+
+class FleetViews(Protocol):
+    """The devices' actors."""
+
+    async def view(self, key: bytes) -> DeviceView | None:
+        """An immutable copy; None if no actor knows the device."""
+
+    async def status(self) -> list[ShardStatus]:
+        """Of the shards that answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryService:
+    """Answers questions of one tenant at a time."""
+
+    reads: Reads
+    fleet: FleetViews
+
+    async def devices(self, tenant: str, search: str, after: str, limit: int) -> DevicePage:
+        """A page of devices."""
+        rows = await self.reads.devices(check_name("x-tenant", tenant), search, after, limit + 1)
+        more = rows[limit - 1].device_id if len(rows) > limit else None
+        return DevicePage(devices=[Device.of(row) for row in rows[:limit]], next=more)
+
+    async def device(self, tenant: str, device_id: str) -> DeviceDetail:
+        """One device, live; raises InputError 404."""
+        key = DeviceKey(check_name("x-tenant", tenant), check_name("device_id", device_id))
+        row = await self.reads.device(*key)
+        if row is None:
+            raise InputError("device_id", "is not known", status=404)
+        view = await self.fleet.view(key.encode())
+        return DeviceDetail(device=Device.of(row), live=Live.of(view) if view else None)
+
+    async def metrics(
+        self,
+        tenant: str,
+        device_id: str,
+        resolution: Resolution,
+        since: str | None,
+        until: str | None,
+        limit: int,
+    ) -> Metrics:
+        """Rollups of a device."""
+        to_us = epoch_us("to", until) if until else time.time_ns() // 1000
+        from_us = epoch_us("from", since) if since else to_us - DEFAULT_RANGE_US[resolution]
+        key = DeviceKey(check_name("x-tenant", tenant), check_name("device_id", device_id))
+        rows = await self.reads.rollups(*key, resolution, from_us, to_us, limit + 1)
+        return Metrics(
+            device_id=device_id,
+            resolution=resolution,
+            buckets=[Bucket.of(row) for row in rows[:limit]],
+            next=rfc3339(rows[limit].bucket_us) if len(rows) > limit else None,
+        )
+
+    async def alerts(self, where: AlertFilter, cursor: str | None, limit: int) -> AlertPage:
+        """A page of alerts."""
+        before = _alert_key(cursor) if cursor else None
+        rows = await self.reads.alerts(where, before, limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return AlertPage(
+            alerts=[Alert.of(row) for row in rows[:limit]],
+            next=_cursor(AlertKey(last.raised_at_us, last.alert_id)) if last else None,
+        )
+
+
+def _cursor(key: AlertKey) -> str:
+    return base64.urlsafe_b64encode(f"{key.raised_at_us}:{key.alert_id}".encode()).decode()
+
+
+def _alert_key(cursor: str) -> AlertKey:
+    try:
+        raised, _, alert_id = base64.urlsafe_b64decode(cursor).decode().partition(":")
+        return AlertKey(int(raised), alert_id)
+    except ValueError as error:
+        raise InputError("cursor", "is not one that this API gave") from error

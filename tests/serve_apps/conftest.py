@@ -1,0 +1,49 @@
+"""A query replica without Ray and PostgreSQL, in the test's process."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+import uvicorn
+
+from serve_apps.live.mirror import LiveMirror
+from serve_apps.query.app import build_query_app
+from serve_apps.query.health import HealthService
+from serve_apps.query.service import QueryService
+from tests.serve_apps.parts import LocalFleet, LocalHub, MemoryReads, Replica
+
+
+@pytest.fixture
+def replica() -> Replica:
+    hub, reads, fleet = LocalHub(), MemoryReads(), LocalFleet()
+    checks: dict[str, Callable[[], Awaitable[None]]] = {"database": reads.ping}
+    health = HealthService(checks, fleet.status, partitions=2)
+    app = build_query_app(
+        QueryService(reads, fleet), health, LiveMirror(reads.open_alerts, lambda: hub)
+    )
+    return Replica(hub, reads, fleet, checks, app)
+
+
+@pytest.fixture
+def served(replica: Replica) -> Iterator[tuple[Replica, asyncio.AbstractEventLoop]]:
+    """The replica behind a real uvicorn on loopback."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(replica.app, log_level="warning"))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=[server.serve([listener])])
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    replica.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        yield replica, loop
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        loop.close()
+        listener.close()

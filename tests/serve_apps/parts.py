@@ -1,0 +1,156 @@
+"""A query replica without Ray and PostgreSQL: the real hub in this process, rows in memory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from actors.live_hub import LiveHub
+from fleetpulse.effects import AlertEvent, ScoreRows
+from fleetpulse.identity import DeviceKey
+from fleetpulse.live import DeviceView, LiveSamples, LiveUpdate, PartitionStatus, ShardStatus
+from fleetpulse.profile import AlertRule, Profile
+from fleetpulse.reads import AlertFilter, AlertKey, AlertRow, DeviceRow, Resolution, RollupRow
+
+START_US = 1_790_000_000_000_000
+PUMP = Profile(name="pump", channels=("vib_x", "temp"), rate_hz=200, alert=AlertRule(threshold=2.0))
+
+
+class LocalHub:
+    """The hub with the calling convention of a Ray handle."""
+
+    def __init__(self) -> None:
+        self.hub = LiveHub()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.hub, name)
+        return type("Method", (), {"remote": staticmethod(method)})
+
+
+@dataclass
+class MemoryReads:
+    """Rows in lists."""
+
+    device_rows: list[DeviceRow] = field(default_factory=list)
+    alert_rows: list[AlertRow] = field(default_factory=list)
+    rollup_rows: list[RollupRow] = field(default_factory=list)
+    failure: Exception | None = None
+
+    async def devices(self, tenant: str, search: str, after: str, limit: int) -> list[DeviceRow]:
+        rows = sorted(self.device_rows, key=lambda row: row.device_id)
+        found = [row for row in rows if row.device_id > after and search in row.device_id]
+        return [row for row in found if row.tenant == tenant][:limit]
+
+    async def device(self, tenant: str, device_id: str) -> DeviceRow | None:
+        rows = (r for r in self.device_rows if (r.tenant, r.device_id) == (tenant, device_id))
+        return next(rows, None)
+
+    async def rollups(
+        self,
+        tenant: str,
+        device_id: str,
+        resolution: Resolution,
+        from_us: int,
+        to_us: int,
+        limit: int,
+    ) -> list[RollupRow]:
+        return [row for row in self.rollup_rows if from_us <= row.bucket_us < to_us][:limit]
+
+    async def alerts(
+        self, where: AlertFilter, before: AlertKey | None, limit: int
+    ) -> list[AlertRow]:
+        rows = sorted(self.alert_rows, key=lambda row: (-row.raised_at_us, row.alert_id))
+        older = [r for r in rows if before is None or r.raised_at_us < before.raised_at_us]
+        return [r for r in older if where.device_id in (None, r.device_id)][:limit]
+
+    async def open_alerts(self) -> set[bytes]:
+        rows = [row for row in self.alert_rows if row.cleared_at_us is None]
+        return {DeviceKey(row.tenant, row.device_id).encode() for row in rows}
+
+    async def ping(self) -> None:
+        if self.failure:
+            raise self.failure
+
+    async def close(self) -> None:
+        return
+
+
+class LocalFleet:
+    """Devices' views by key, and shards' states."""
+
+    def __init__(self) -> None:
+        self.views: dict[bytes, DeviceView] = {}
+        self.statuses: list[ShardStatus] = [shard_status()]
+
+    async def view(self, key: bytes) -> DeviceView | None:
+        return self.views.get(key)
+
+    async def status(self) -> list[ShardStatus]:
+        return self.statuses
+
+
+@dataclass
+class Replica:
+    """A query replica and what it is built on."""
+
+    hub: LocalHub
+    reads: MemoryReads
+    fleet: LocalFleet
+    checks: dict[str, Callable[[], Awaitable[None]]]
+    app: Any
+    url: str = ""
+
+
+def shard_status(samples: int = 0, state: str = "running", remedy: str = "") -> ShardStatus:
+    parts = tuple(
+        PartitionStatus(n, 100, 7, 0, 90, state if n == 0 else "running", remedy if n == 0 else "")
+        for n in range(2)
+    )
+    return ShardStatus("shard-0", 1, parts, 50, samples, 10, 1, 0, 0, 2, 0.25, 1.5, 2.5)
+
+
+def live_samples(device: str, end_us: int, count: int = 20) -> LiveSamples:
+    t_us = end_us - np.arange(count, 0, -1) * 5_000
+    phase = t_us / 1e6 * 2 * np.pi
+    values = np.stack([np.sin(phase * 7), 60 + np.sin(phase / 10)], axis=1)
+    return LiveSamples(f"default/{device}".encode(), PUMP.channels, t_us, values.astype(np.float32))
+
+
+def score_rows(scores: dict[str, float], end_us: int) -> ScoreRows:
+    ends = np.full(len(scores), end_us, np.int64)
+    return ScoreRows(
+        profile=PUMP,
+        partitions=np.zeros(len(scores), np.int32),
+        devices=[f"default/{device}".encode() for device in scores],
+        window_start_us=ends - 1_280_000,
+        window_end_us=ends,
+        scores=np.array(list(scores.values()), np.float32),
+        model="zscore@1",
+        threshold=2.0,
+    )
+
+
+def alert_event(device: str, at_us: int, *, cleared: bool = False) -> AlertEvent:
+    return AlertEvent(
+        partition=0,
+        alert_id=f"alert-of-{device}",
+        tenant="default",
+        device_id=device,
+        kind="cleared" if cleared else "raised",
+        at_us=at_us,
+        raised_at_us=at_us - (3_000_000 if cleared else 0),
+        window_start_us=at_us - 1_280_000,
+        window_end_us=at_us,
+        score=3.5,
+        peak_score=4.25,
+        threshold=2.0,
+        model="zscore@1",
+        profile="pump@1",
+    )
+
+
+def publish(hub: LocalHub, loop: asyncio.AbstractEventLoop, update: LiveUpdate) -> frozenset[bytes]:
+    """From the test's thread into the server's loop."""
+    return asyncio.run_coroutine_threadsafe(hub.hub.publish(update), loop).result(5)
