@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, SecretStr
 
+from devstack.postgres_server import PostgresServer, postgres_folder
 from devstack.processes import STACK_VARIABLE, end_marked
 from devstack.state import StackState, read_state, running_stack
 from fleetpulse.errors import SetupError
@@ -110,6 +111,18 @@ class StackOwner:
 
     def _log_is_short(self) -> bool:
         return not self._log.exists() or self._log.stat().st_size < 2**20
+
+
+def settings_of_running(settings: Settings) -> Settings:
+    """The same, with the address and password of the running stack's own database."""
+    folder = settings.data_folder.absolute()
+    if running_stack(folder) is None:
+        raise SetupError(f"no stack runs in {folder}", remedy="start it with `fleetpulse up`")
+    if settings.postgres.dsn is not None:
+        return settings
+    dsn = PostgresServer(settings.postgres, postgres_folder(folder)).dsn
+    postgres = settings.postgres.model_copy(update={"dsn": dsn})
+    return settings.model_copy(update={"postgres": postgres, "data_folder": folder})
 
 
 def stop_stack(data_folder: Path) -> StackState | None:

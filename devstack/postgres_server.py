@@ -28,6 +28,11 @@ CONNECTIONS_MAX = 60
 _ROOT_RUNS_AS = "nobody"
 
 
+def postgres_folder(data_folder: Path) -> Path:
+    """Where a stack keeps its database."""
+    return data_folder / "postgres"
+
+
 class PostgresServer:
     """Owns the server process and `folder`: data, password (mode 600) and log file."""
 

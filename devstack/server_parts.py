@@ -6,7 +6,7 @@ from adapters.kafka.admin import KafkaAdmin
 from adapters.postgres.migrate import migrate
 from devstack.kafka_server import KafkaServer
 from devstack.part import Started
-from devstack.postgres_server import PostgresServer
+from devstack.postgres_server import PostgresServer, postgres_folder
 from fleetpulse.settings import Settings
 
 
@@ -50,7 +50,7 @@ class PostgresPart:
     name = "PostgreSQL"
 
     def __init__(self, data_folder: Path) -> None:
-        self._folder = data_folder / "postgres"
+        self._folder = postgres_folder(data_folder)
         self._server: PostgresServer | None = None
 
     def start(self, settings: Settings) -> Started:
