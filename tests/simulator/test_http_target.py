@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -15,62 +14,25 @@ from simulator.fleet import Fleet, FleetSpec
 from simulator.http_client import HttpConnection
 from simulator.pacing import Pacer
 from simulator.targets.http import HttpTarget
+from tests.simulator.scripted_server import Answered, ScriptedServer
 
-Answered = tuple[int, dict[str, str], bytes]
 ACCEPT: Answered = (202, {}, b'{"accepted": 1}')
 
 
-class Server:
+class Server(ScriptedServer):
     """Answers in turn what is queued, then always 202; keeps the blocks of accepted requests."""
 
     def __init__(self) -> None:
         self.answers: deque[Answered] = deque()
         self.accepted: list[SampleBlock] = []
-        self.connections: set[tuple[str, int]] = set()
-        self.requests = 0
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        super().__init__(self._next)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def answer(self, body: bytes, client: tuple[str, int]) -> Answered:
-        with self._lock:
-            self.requests += 1
-            self.connections.add(client)
-            answer = self.answers.popleft() if self.answers else ACCEPT
-            if answer[0] == 202:
-                self.accepted.extend(Batch.FromString(body).blocks)
-            return answer
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, headers, content = server.answer(body, self.client_address)
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        return Handler
+    def _next(self, method: str, path: str, body: bytes) -> Answered:
+        assert (method, path) == ("POST", "/telemetry")
+        answer = self.answers.popleft() if self.answers else ACCEPT
+        if answer[0] == 202:
+            self.accepted.extend(Batch.FromString(body).blocks)
+        return answer
 
 
 @pytest.fixture
