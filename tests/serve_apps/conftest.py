@@ -13,7 +13,7 @@ from serve_apps.live.mirror import LiveMirror
 from serve_apps.query.app import build_query_app
 from serve_apps.query.health import HealthService
 from serve_apps.query.service import QueryService
-from tests.serve_apps.parts import LocalFleet, LocalHub, MemoryReads, Replica
+from tests.serve_apps.parts import LocalFleet, LocalHub, MemoryReads, Replica, Served
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def replica() -> Replica:
 
 
 @pytest.fixture
-def served(replica: Replica) -> Iterator[tuple[Replica, asyncio.AbstractEventLoop]]:
+def served(replica: Replica) -> Iterator[Served]:
     """The replica behind a real uvicorn on loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

@@ -154,3 +154,7 @@ def alert_event(device: str, at_us: int, *, cleared: bool = False) -> AlertEvent
 def publish(hub: LocalHub, loop: asyncio.AbstractEventLoop, update: LiveUpdate) -> frozenset[bytes]:
     """From the test's thread into the server's loop."""
     return asyncio.run_coroutine_threadsafe(hub.hub.publish(update), loop).result(5)
+
+
+Served = tuple[Replica, asyncio.AbstractEventLoop]
+"""A replica behind a real server, and that server's loop."""

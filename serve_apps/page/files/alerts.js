@@ -27,6 +27,7 @@ export class AlertList {
         peak: stored.peak_score,
       });
     }
+    this.#redraw();
   }
 
   take(event) {
@@ -43,10 +44,13 @@ export class AlertList {
     const known = this.#alerts.get(alert.id);
     alert.cleared ??= known?.cleared;
     this.#alerts.set(alert.id, alert);
-    if (!this.#due) {
-      this.#due = true;
-      requestAnimationFrame(() => this.#show());
-    }
+    this.#redraw();
+  }
+
+  #redraw() {
+    if (this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => this.#show());
   }
 
   #show() {
