@@ -32,7 +32,10 @@ def _share(text: str) -> Any:
 def simulate(
     *,
     devices: Annotated[int, typer.Option(min=1, max=100_000, help="Machines.")] = 100,
-    rate: Annotated[float, typer.Option(min=1, max=1000, help="Samples per second; the shipped profile has 200.")] = 200.0,
+    rate: Annotated[
+        float,
+        typer.Option(min=1, max=1000, help="Samples per second; the shipped profile has 200."),
+    ] = 200.0,
     frame: Annotated[int, typer.Option(min=1, max=200, help="Samples per frame.")] = 20,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until ctrl-C.")] = 60.0,
     target: Annotated[Kind, typer.Option(help="Where to.")] = "http",
@@ -121,14 +124,21 @@ def _target(
     count = fleet.spec.frame_samples
     if kind == "memory":
         return MemoryTarget(count, keep=False), None
-    connection = HttpConnection(url)
 
     def fetch_alerts(fleet: "Fleet") -> "list[Alert]":
         names = set(fleet.device_ids)
-        found = Api(connection, stop).settled_alerts(fleet.start_us)
+        with HttpConnection(url) as connection:
+            found = Api(connection, stop).settled_alerts(fleet.start_us)
         return [alert for alert in found if alert.device_id in names]
 
-    connection.check_running()
+    if kind == "kafka":
+        from adapters.kafka.admin import KafkaAdmin
+        from simulator.targets.kafka import KafkaTarget
+
+        KafkaAdmin(settings.kafka).topic_id()  # raises what is wrong before anything is sent
+        return KafkaTarget(settings.kafka, frame_samples=count), fetch_alerts
+    with HttpConnection(url) as connection:
+        connection.check_running()
     gateways = fleet.gateways(gateway)
     return HttpTarget(url, fleet.device_ids, gateways, frame_samples=count), fetch_alerts
 
