@@ -1,6 +1,7 @@
 """Topics: made as the design needs them, checked when they exist."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -18,18 +19,20 @@ from adapters.kafka.client import (
     connection_config,
     meaning_of,
 )
-from fleetpulse.errors import ConfigError
+from fleetpulse.errors import BrokerUnavailable, ConfigError
 from fleetpulse.settings import KafkaSettings
 
 REJECTED_TOPICS: Final = ("telemetry.dead", "telemetry.late")
 RESULT_TOPICS: Final = ("scores", "alerts", "aggregates.second", "aggregates.minute")
+_SERVED_WAIT_S: Final = 0.05
 
 
 class KafkaAdmin:
     """Asks and changes the cluster; every call is bounded."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         self._settings = settings
+        self._timeout_s = timeout_s
         self._client = AdminClient(
             connection_config(settings, client_id=f"{settings.topic_prefix}admin")
         )
@@ -42,17 +45,19 @@ class KafkaAdmin:
         wanted = {topic.topic: topic for topic in self._topics()}
         existing = self._existing(wanted)
         for name, topic in existing.items():
-            if len(topic.partitions) != self._settings.partitions:
+            if len(topic.partitions) != wanted[name].num_partitions:
                 raise ConfigError(
                     f"kafka.partitions: topic {name} has {len(topic.partitions)}, not"
-                    f" {self._settings.partitions}; the number is fixed when a topic is created"
+                    f" {wanted[name].num_partitions}; the number is fixed when a topic is created"
                 )
         self._check_log_time(existing)
         missing = [topic for name, topic in wanted.items() if name not in existing]
         created = []
         for name, future in (self._client.create_topics(missing) if missing else {}).items():
-            if _answer(future, f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS):
+            if self._answer(future, f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS):
                 created.append(name)
+        if created:
+            self._wait_until_served(wanted)
         return sorted(created)
 
     def topic_id(self) -> str:
@@ -65,20 +70,40 @@ class KafkaAdmin:
 
     def watermarks(self) -> dict[int, tuple[int, int]]:
         """First offset and end offset of each telemetry partition."""
-        first = self._offsets(OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        end = self._offsets(OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        return {each: (first[each], end[each]) for each in range(self._settings.partitions)}
-
-    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
         topic = self._settings.topic("telemetry")
-        partitions = range(self._settings.partitions)
+        positions = [TopicPartition(topic, each) for each in range(self._settings.partitions)]
+        first = self._offsets(OffsetSpec.earliest(), positions)  # type: ignore[no-untyped-call]
+        end = self._offsets(OffsetSpec.latest(), positions)  # type: ignore[no-untyped-call]
+        return {each.partition: (first[each], end[each]) for each in positions}
+
+    def _wait_until_served(self, topics: Mapping[str, NewTopic]) -> None:
+        """A created topic is described, and has leaders, a moment later."""
+        positions = [
+            TopicPartition(name, each)
+            for name, topic in topics.items()
+            for each in range(topic.num_partitions)
+        ]
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                if len(self._existing(topics)) == len(topics):
+                    self._offsets(OffsetSpec.latest(), positions)  # type: ignore[no-untyped-call]
+                    return
+            except BrokerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable("kafka: created topics are not served")
+            time.sleep(_SERVED_WAIT_S)
+
+    def _offsets(
+        self, spec: OffsetSpec, positions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
         futures = self._client.list_offsets(
-            {TopicPartition(topic, each): spec for each in partitions},
-            request_timeout=REQUEST_TIMEOUT_S,
+            dict.fromkeys(positions, spec), request_timeout=self._timeout_s
         )
         return {
-            each.partition: _answer(future, "list offsets").offset
-            for each, future in futures.items()
+            each: self._answer(future, "list offsets").offset for each, future in futures.items()
         }
 
     def _topics(self) -> list[NewTopic]:
@@ -96,16 +121,26 @@ class KafkaAdmin:
             **dict.fromkeys(RESULT_TOPICS, retention),
         }
         return [
-            NewTopic(settings.topic(name), settings.partitions, settings.replication, config=config)
-            for name, config in configs.items()
+            *(
+                NewTopic(
+                    settings.topic(name), settings.partitions, settings.replication, config=each
+                )
+                for name, each in configs.items()
+            ),
+            # One order, kept for ever: there are few.
+            NewTopic(
+                settings.topic("controls"), 1, settings.replication, config={"retention.ms": "-1"}
+            ),
         ]
 
     def _existing(self, names: Iterable[str]) -> dict[str, TopicDescription]:
         futures = self._client.describe_topics(
-            TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S
+            TopicCollection(list(names)), request_timeout=self._timeout_s
         )
         answers = {
-            name: _answer(future, f"describe topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART)
+            name: self._answer(
+                future, f"describe topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART
+            )
             for name, future in futures.items()
         }
         return {name: topic for name, topic in answers.items() if topic is not None}
@@ -115,7 +150,7 @@ class KafkaAdmin:
         if name not in existing:
             return
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        config = _answer(
+        config = self._answer(
             self._client.describe_configs([resource])[resource],
             f"describe topic {name}",
             ignore=KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -123,15 +158,14 @@ class KafkaAdmin:
         if config and config["message.timestamp.type"].value != "LogAppendTime":
             raise ConfigError(f"kafka: topic {name} needs message.timestamp.type=LogAppendTime")
 
-
-def _answer(future: "Future[Any]", action: str, *, ignore: int | None = None) -> Any:
-    """The result, True for an empty one, None for the ignored error."""
-    try:
-        result = future.result(REQUEST_TIMEOUT_S + 1)
-    except KafkaException as error:
-        if error.args[0].code() == ignore:
-            return None
-        raise meaning_of(error, action) from error
-    except TimeoutError as error:
-        raise meaning_of(KafkaError(KafkaError._TIMED_OUT), action) from error
-    return True if result is None else result
+    def _answer(self, future: "Future[Any]", action: str, *, ignore: int | None = None) -> Any:
+        """The result, True for an empty one, None for the ignored error."""
+        try:
+            result = future.result(self._timeout_s + 1)
+        except KafkaException as error:
+            if error.args[0].code() == ignore:
+                return None
+            raise meaning_of(error, action) from error
+        except TimeoutError as error:
+            raise meaning_of(KafkaError(KafkaError._TIMED_OUT), action) from error
+        return True if result is None else result

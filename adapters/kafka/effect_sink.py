@@ -195,7 +195,7 @@ class KafkaEffectSink:
                     # It may have been committed or not: only a new claim can tell.
                     self._drop()
                     self._claims.clear()
-                    raise meaning_of(error, "commit a transaction") from error
+                    raise self._refusal(error, advance) from error
             else:
                 return
 
