@@ -1,5 +1,6 @@
 """The raw ASGI application behind `POST /telemetry`: no framework between socket and broker."""
 
+import asyncio
 import json
 import math
 import time
@@ -30,7 +31,10 @@ class Log(Protocol):
     """Where accepted records go."""
 
     async def send_many(self, records: Sequence[Record]) -> None:
-        """Return once all are acknowledged by all replicas; raises RetryLater."""
+        """Return once every in-sync replica has all of them.
+
+        Raises Overloaded before anything is written, BrokerUnavailable when it is not known.
+        """
 
 
 class Ingest:
@@ -49,8 +53,10 @@ class Ingest:
         self._devices = devices
         self._clock_ns = clock_ns
         self._bodies = Bodies(settings.body_bytes_max)
-        self.inflight = 0
-        """Records that wait for the broker."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.under_way = 0
+        """Requests that were begun and not answered."""
         self.accepting = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,25 +84,32 @@ class Ingest:
         if not self.accepting:
             raise Overloaded("this ingest is shutting down")
         tenant, declared, parse = _headers(scope)
-        body = await self._bodies.read(declared, receive)
+        self.under_way += 1
+        self._idle.clear()
         try:
-            now_us = self._clock_ns() // 1000
-            metrics_max = self._settings.metrics_per_sample_max
-            records = parse(body, Request(tenant, now_us, metrics_max, self._devices))
-            await self._send(records)
+            body = await self._bodies.read(declared, receive)
+            try:
+                now_us = self._clock_ns() // 1000
+                metrics_max = self._settings.metrics_per_sample_max
+                records = parse(body, Request(tenant, now_us, metrics_max, self._devices))
+                await self._log.send_many(records)
+            finally:
+                self._bodies.release(body)
         finally:
-            self._bodies.release(body)
+            self.under_way -= 1
+            if not self.under_way:
+                self._idle.set()
         return len(records)
 
-    async def _send(self, records: list[Record]) -> None:
-        count = len(records)
-        if self.inflight + count > self._settings.inflight_records_max:
-            raise Overloaded(f"{self.inflight} records wait for the broker")
-        self.inflight += count
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuse what comes, wait for what is under way; True if that was answered in time."""
+        self.accepting = False
         try:
-            await self._log.send_many(records)
-        finally:
-            self.inflight -= count
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 def _headers(scope: Scope) -> tuple[str, int, Parser]:

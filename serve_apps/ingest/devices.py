@@ -15,7 +15,7 @@ PAST_US: Final = 10 * 365 * 86_400 * 1_000_000
 """Past bound of devices whose profile is not known here."""
 FUTURE_US: Final = 5_000_000
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)

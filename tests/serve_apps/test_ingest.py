@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fleetpulse.control import ControlState
-from fleetpulse.errors import BrokerUnavailable
+from fleetpulse.errors import BrokerUnavailable, Overloaded, RetryLater
 from fleetpulse.profile import AlertRule, Profile
 from fleetpulse.settings import HttpSettings
 from fleetpulse.telemetry_pb2 import Batch, Control, SampleBlock, Telemetry
@@ -64,8 +64,15 @@ def ingest(log: MemoryLog) -> Ingest:
     assignment.assignment.device_pattern = "pump-*"
     assignment.assignment.profile = "pump"
     controls.apply(assignment.SerializeToString())
-    settings = HttpSettings(body_bytes_max=200_000, inflight_records_max=100)
+    settings = HttpSettings(body_bytes_max=200_000)
     return Ingest(settings, log, Devices("node-1", controls), clock_ns=lambda: NOW_MS * 1_000_000)
+
+
+async def post_async(ingest: Ingest, content: Any, **headers: str) -> httpx.Response:
+    transport = httpx.ASGITransport(ingest)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        named = {"content-type": JSON} | headers
+        return await client.post("/telemetry", content=content, headers=named)
 
 
 def post(ingest: Ingest, content: Any, **headers: str) -> httpx.Response:
@@ -325,29 +332,55 @@ def test_an_undeclared_large_body_is_cut_at_the_bound(ingest: Ingest, log: Memor
     assert ingest._bodies.held == 0, "the refused body still counts"
 
 
-def test_a_broker_that_is_away_is_a_503_with_retry_after(ingest: Ingest, log: MemoryLog) -> None:
-    log.failure = BrokerUnavailable("no acknowledgement within 10 s", retry_after_s=1.5)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(BrokerUnavailable("no acknowledgement", retry_after_s=1.5), id="broker-away"),
+        pytest.param(Overloaded("50000 records wait", retry_after_s=1.5), id="bound-reached"),
+    ],
+)
+def test_what_may_work_later_is_a_503_with_retry_after(
+    ingest: Ingest, log: MemoryLog, failure: RetryLater
+) -> None:
+    log.failure = failure
     response = post(ingest, json.dumps(sample()), content_type=JSON)
     assert (response.status_code, response.headers["retry-after"]) == (503, "2")
-    assert ingest.inflight == 0, "a failed request still counts as under way"
+    assert ingest.under_way == ingest._bodies.held == 0, "the request still counts as under way"
 
 
-def test_more_than_the_bound_in_flight_is_a_503(ingest: Ingest, log: MemoryLog) -> None:
-    async def run() -> list[int]:
+def test_draining_refuses_new_requests_and_answers_those_under_way(
+    ingest: Ingest, log: MemoryLog
+) -> None:
+    async def run() -> tuple[int, int, int]:
         log.gate.clear()
         transport = httpx.ASGITransport(ingest)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            body = json.dumps([sample()] * 60)
-            headers = {"content-type": JSON}
-            one = asyncio.create_task(client.post("/", content=body, headers=headers))
+            content, headers = json.dumps(sample()), {"content-type": JSON}
+            begun = asyncio.create_task(client.post("/", content=content, headers=headers))
             await log.asked.wait()
-            two = await client.post("/", content=body, headers=headers)
+            drained = asyncio.create_task(ingest.drain(5))
+            await asyncio.sleep(0)
+            refused = await client.post("/", content=content, headers=headers)
+            health = await client.get("/health")
+            assert not drained.done(), "drained while a request waits for the broker"
             log.gate.set()
-            return [(await one).status_code, two.status_code]
+            assert await drained
+            return (await begun).status_code, refused.status_code, health.status_code
 
-    assert asyncio.run(run()) == [202, 503]
-    assert len(log.records) == 60
-    assert ingest.inflight == ingest._bodies.held == 0
+    assert asyncio.run(run()) == (202, 503, 503)
+
+
+def test_draining_ends_although_the_broker_does_not_answer(ingest: Ingest, log: MemoryLog) -> None:
+    async def run() -> bool:
+        log.gate.clear()
+        request = asyncio.create_task(post_async(ingest, json.dumps(sample())))
+        await log.asked.wait()
+        drained = await ingest.drain(0.01)
+        log.gate.set()
+        await request
+        return drained
+
+    assert asyncio.run(run()) is False
 
 
 def test_get_is_told_to_post(ingest: Ingest) -> None:

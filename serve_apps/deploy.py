@@ -1,0 +1,77 @@
+"""Starts and stops both applications on one port of the Ray cluster this process is connected to.
+
+The cluster must have been started with `serve_apps.environment.serve_environment`.
+"""
+
+import shutil
+from collections.abc import Callable
+from typing import Any, Final
+
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import LoggingConfig
+
+from fleetpulse.settings import HttpSettings, Settings
+from serve_apps.environment import socket_folder
+from serve_apps.ingest.replica import IngestReplica
+from serve_apps.query.replica import QueryReplica
+
+INGEST: Final = "ingest"
+QUERY: Final = "query"
+REQUESTS_MAX: Final = 10_000
+"""Requests and sockets of one replica at a time; a socket counts as long as it is open."""
+STOP_TIMEOUT_S: Final = 2.0
+"""For a replica to end what it does."""
+
+
+def start_serve(settings: Settings) -> None:
+    """Deploy ingest and query and wait until both answer."""
+    http = settings.http
+    logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    serve.start(http_options=HTTPOptions(host=http.host, port=http.port), logging_config=logging)
+    serve.run_many(
+        [
+            serve.RunTarget(
+                _application(IngestReplica, INGEST, http.ingest_replicas, settings),
+                name=INGEST,
+                route_prefix="/telemetry",
+                logging_config=logging,
+            ),
+            serve.RunTarget(
+                _application(QueryReplica, QUERY, http.query_replicas, settings),
+                name=QUERY,
+                route_prefix="/",
+                logging_config=logging,
+            ),
+        ]
+    )
+
+
+def drain_ingest(timeout_s: float) -> bool:
+    """Let every ingest replica refuse what comes; True once what was accepted is durable."""
+    try:
+        answers = serve.get_app_handle(INGEST).broadcast("drain", timeout_s)
+        return all(answers.results(timeout_s=timeout_s + 1.0))
+    except (RayServeException, TimeoutError):
+        return False
+
+
+def stop_serve(http: HttpSettings) -> None:
+    """End both applications, Serve's own actors and HAProxy. Drain first."""
+    shutdown: Callable[[], None] = serve.shutdown
+    shutdown()
+    shutil.rmtree(socket_folder(http), ignore_errors=True)
+
+
+def _application(replica: Any, name: str, replicas: int, settings: Settings) -> Any:
+    deployment: Any = serve.deployment(
+        replica,
+        name=name,
+        num_replicas=replicas,
+        max_ongoing_requests=REQUESTS_MAX,
+        ray_actor_options={"num_cpus": 0.1},
+        graceful_shutdown_timeout_s=STOP_TIMEOUT_S,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(settings)
