@@ -6,17 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka import TopicPartition as Place
-from confluent_kafka.admin import AdminClient
 
-from adapters.kafka.client import connection_config
 from benchmarks import emitted
 from benchmarks.emitted import AlertRow
+from benchmarks.log_progress import LogProgress
 from benchmarks.offline import compare
 from benchmarks.offline.compare import Finding, K, V, compare_once
 from benchmarks.offline.outcome import Outcome, compute
-from benchmarks.topics import end_offsets, read_log
+from benchmarks.topics import read_log
 from fleetpulse.errors import RetryLater
 from fleetpulse.settings import KafkaSettings, Settings
 
@@ -59,10 +56,10 @@ class CheckReport:
 
 def await_processed(settings: Settings, timeout_s: float) -> None:
     """Return when all sinks have every record that the log has now; raises RetryLater."""
-    ends = end_offsets(settings.kafka, "telemetry")
-    admin = AdminClient(connection_config(settings.kafka, client_id="bench-admin"))
+    log = LogProgress(settings.kafka)
+    ends = log.ends()
     deadline_s = time.monotonic() + timeout_s
-    while behind := _behind(settings, admin, ends):
+    while behind := _behind(settings, log, ends):
         if time.monotonic() > deadline_s:
             raise RetryLater(f"after {timeout_s:g} s still behind the log: {behind}")
         time.sleep(_POLL_S)
@@ -135,10 +132,10 @@ def _check_postgres(
     )
 
 
-def _behind(settings: Settings, admin: AdminClient, ends: Mapping[int, int]) -> dict[str, int]:
+def _behind(settings: Settings, log: LogProgress, ends: Mapping[int, int]) -> dict[str, int]:
     """Records that each sink still lacks, of those below `ends`."""
     at: dict[str, dict[int, int]] = {
-        "kafka": _committed(settings, admin),
+        "kafka": log.committed(),
         "alerts": {},
         "rollups": {},
     }
@@ -150,15 +147,6 @@ def _behind(settings: Settings, admin: AdminClient, ends: Mapping[int, int]) -> 
         for sink, offsets in at.items()
     }
     return {sink: count for sink, count in lacking.items() if count}
-
-
-def _committed(settings: Settings, admin: AdminClient) -> dict[int, int]:
-    topic, group = settings.kafka.topic("telemetry"), settings.kafka.topic("shards")
-    places = [Place(topic, partition) for partition in range(settings.kafka.partitions)]
-    request = ConsumerGroupTopicPartitions(group, places)
-    (future,) = admin.list_consumer_group_offsets([request], request_timeout=10).values()
-    answer = future.result(11).topic_partitions
-    return {place.partition: max(0, place.offset) for place in answer}
 
 
 def _connect(settings: Settings) -> psycopg.Connection[Any]:

@@ -14,13 +14,16 @@ from threading import Thread
 
 import numpy as np
 
-from benchmarks.kafka_load import KafkaTarget, configure
+from adapters.kafka.controls import publish
 from benchmarks.plan import LoadPlan
 from fleetpulse.effects import I64
+from fleetpulse.identity import DEFAULT_TENANT
 from fleetpulse.settings import Settings, load_settings
+from fleetpulse.telemetry_pb2 import Assignment
 from simulator.fleet import Fleet
 from simulator.framing import Frames
 from simulator.targets.http import HttpTarget
+from simulator.targets.kafka import KafkaTarget
 from simulator.targets.target import Target
 
 _AHEAD_ROUNDS = 5
@@ -55,7 +58,7 @@ class Done:
 def main(plan: LoadPlan, due_file: Path) -> Done:
     """Send the fleet's frames when they are due."""
     settings = load_settings()
-    configure(settings.kafka, plan.profile, f"{plan.prefix}-*")
+    publish(settings.kafka, [plan.profile], [_assignment(plan)])
     start_us = time.time_ns() // 1000 + _LEAD_US - plan.behind_us
     fleet = plan.fleet(start_us=start_us)
     target = _target(plan, fleet, settings)
@@ -65,10 +68,10 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     print(json.dumps(asdict(Begun(fleet.start_us))), flush=True)
     due_us = np.full((plan.devices, plan.rounds), np.iinfo(np.int64).max)
     late_us = 0
-    begun_s = time.monotonic()
     while (frames := rounds.get()) is not None:
         late_us = max(late_us, _send(target, frames, plan.behind_us))
         np.minimum.at(due_us, (frames.device, frames.sequence), frames.due_us + plan.behind_us)
+    seconds = (time.time_ns() // 1000 - fleet.start_us - plan.behind_us) / 1e6
     target.close(_CLOSE_S)
     np.save(due_file, due_us)
     counts = target.tally.counts()
@@ -76,10 +79,20 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
         offered=counts.sent,
         accepted=counts.accepted,
         reasons=counts.reasons,
-        seconds=round(time.monotonic() - begun_s, 2),
+        seconds=round(seconds, 3),
         late_ms_max=late_us / 1000,
         reordered=fleet.transport_truth.reordered,
         duplicated=fleet.transport_truth.duplicated,
+    )
+
+
+def _assignment(plan: LoadPlan) -> Assignment:
+    profile = plan.profile
+    return Assignment(
+        tenant=DEFAULT_TENANT,
+        device_pattern=f"{plan.prefix}-*",
+        profile=profile.name,
+        profile_revision=profile.revision,
     )
 
 

@@ -95,7 +95,7 @@ class ProcessWatch:
         for pid in [*self._known]:
             if pid not in pids and (gone := self._known.pop(pid)):
                 self._ended.append(gone)
-        for pid in pids - self._known.keys():
+        for pid in sorted(pids - self._known.keys()):
             self._known[pid] = self._recognise(pid, new_cpu=new_cpu)
         rss: dict[str, int] = {}
         for pid, watched in [*self._known.items()]:
@@ -111,7 +111,9 @@ class ProcessWatch:
         """new_cpu: the process began while watching, so all its CPU counts."""
         try:
             process = psutil.Process(pid)
-            if process.environ().get(self.variable) != self.value:
+            # PostgreSQL's backends overwrite their environment with their title.
+            ours = self._known.get(process.ppid()) is not None
+            if not ours and process.environ().get(self.variable) != self.value:
                 return None
             used = process.cpu_times()
         except (psutil.Error, OSError):

@@ -1,0 +1,159 @@
+"""One measured run: a fleet in real time against a whole stack, watched from outside."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.alert_watch import AlertWatch
+from benchmarks.check import await_processed, check
+from benchmarks.child import said, start_module
+from benchmarks.figures import Sent, measured, notes_of
+from benchmarks.lag_watch import LagWatch
+from benchmarks.limit_run import measure_limit
+from benchmarks.plan import LoadPlan
+from benchmarks.processes import ProcessWatch
+from benchmarks.report import Run
+from benchmarks.score_watch import ScoreWatch
+from benchmarks.stack import MeasuredStack
+from benchmarks.windows import SentFleet, WindowLedger
+from devstack.processes import STACK_VARIABLE
+from fleetpulse.errors import FleetpulseError, RetryLater
+
+_AFTERWARDS_S = 60.0
+_POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is, for whoever looks."""
+
+    elapsed_s: float
+    scores: int
+    alerts: int
+    lag_messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """kill_shard_at_s: `kill -9` of a shard so long after the start. checked: against the log."""
+
+    kill_shard_at_s: float | None
+    checked: bool
+
+
+@dataclass(slots=True)
+class _Watches:
+    """Everything that looks at the stack from outside."""
+
+    processes: ProcessWatch
+    scores: ScoreWatch
+    alerts: AlertWatch
+    lag: LagWatch
+
+    @classmethod
+    def start(cls, stack: MeasuredStack, plan: LoadPlan) -> "_Watches":
+        kafka = stack.settings.kafka
+        watches = cls(
+            ProcessWatch(STACK_VARIABLE, stack.stack_id),
+            ScoreWatch(kafka),
+            AlertWatch(stack.dsn, stack.page, plan.prefix),
+            LagWatch(kafka),
+        )
+        watches.alerts.start()
+        watches.scores.start()
+        watches.lag.start()
+        watches.processes.start()
+        return watches
+
+    def progress(self, elapsed_s: float) -> Progress:
+        lag = self.lag.messages[-1] if self.lag.messages else 0
+        return Progress(elapsed_s, self.scores.count, self.alerts.count, lag)
+
+
+def run(
+    stack: MeasuredStack,
+    plan: LoadPlan,
+    options: Options,
+    *,
+    on_progress: Callable[[Progress], None],
+    on_check: Callable[[int, int], None],
+) -> Run:
+    """Load, watch, count; then the bare loop on the same records, and the comparison."""
+    watches = _Watches.start(stack, plan)
+    sent = _load(stack, plan, options, watches, on_progress)
+    problems = []
+    try:
+        await_processed(stack.settings, _AFTERWARDS_S)
+    except RetryLater as error:
+        problems.append(str(error))
+    received = watches.scores.stop()
+    alerts = watches.alerts.stop()
+    usages = watches.processes.stop()
+    lag = watches.lag.stop()
+    limit = measure_limit(stack.settings, plan)
+    tally = sent.ledger.tally([(each.key, each.start_us) for each in received])
+    run = Run(measured(plan, sent, tally, received, alerts, usages, lag, limit), problems=problems)
+    run.notes += notes_of(plan, sent, received, alerts, lag)
+    if tally.lost or tally.doubled or tally.unexpected:
+        run.problems.append(
+            f"{tally.lost} windows lost, {tally.doubled} doubled, {tally.unexpected} unexpected"
+        )
+    if sent.done["accepted"] != sent.done["offered"]:
+        run.problems.append(f"not everything was accepted: {sent.done['reasons']}")
+    if options.checked:
+        report, _ = check(stack.settings, progress=on_check)
+        (run.notes if report.equal else run.problems).extend(report.lines())
+    return run
+
+
+def _load(
+    stack: MeasuredStack,
+    plan: LoadPlan,
+    options: Options,
+    watches: _Watches,
+    on_progress: Callable[[Progress], None],
+) -> Sent:
+    folder = stack.settings.data_folder
+    plan_file, due_file = folder / "bench-plan.json", folder / "bench-due.npy"
+    plan.write(plan_file)
+    generator = start_module(
+        stack.settings,
+        "benchmarks.generator",
+        plan_file,
+        due_file,
+        stack_id=stack.stack_id,
+    )
+    killed_us = None
+    try:
+        assert generator.stdout is not None
+        start_us = said(generator, generator.stdout.readline())["start_us"]
+        while generator.poll() is None:
+            elapsed_s = time.time() - (start_us + plan.behind_us) / 1e6
+            kill_at_s = options.kill_shard_at_s
+            if kill_at_s is not None and killed_us is None and elapsed_s >= kill_at_s:
+                killed_us = _kill_shard(watches.processes)
+            on_progress(watches.progress(elapsed_s))
+            time.sleep(_POLL_S)
+        done = said(generator, generator.stdout.read().strip().split("\n")[-1])
+    finally:
+        generator.kill()
+        generator.wait(5)
+    fleet = plan.fleet(start_us=start_us)
+    first_us = np.array([fleet.time_us(device, 0) for device in range(plan.devices)])
+    ledger = WindowLedger(
+        plan.profile, SentFleet(fleet.keys, first_us, np.load(due_file), plan.frame_samples)
+    )
+    return Sent(start_us, done, ledger, killed_us)
+
+
+def _kill_shard(processes: ProcessWatch) -> int:
+    """End the oldest shard as a crash would; when, in epoch microseconds."""
+    pids = processes.pids("shard")
+    if not pids:
+        raise FleetpulseError("no shard process was found to kill")
+    os.kill(pids[0], signal.SIGKILL)
+    return time.time_ns() // 1000

@@ -1,0 +1,92 @@
+"""From what was seen to the figures of the report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.alert_watch import VisibleAlert
+from benchmarks.lag_watch import grows
+from benchmarks.limit import LimitResult
+from benchmarks.plan import LoadPlan
+from benchmarks.processes import Usage
+from benchmarks.report import Latency, Measured
+from benchmarks.score_watch import Received, longest_silence_s
+from benchmarks.windows import Tally, WindowLedger
+
+_STEADY_S = 2.0
+"""After a device's first lateness bound, its windows close as soon as they are complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the generator said, and when its frames were due."""
+
+    start_us: int
+    done: dict[str, Any]
+    ledger: WindowLedger
+    killed_us: int | None
+
+
+def measured(
+    plan: LoadPlan,
+    sent: Sent,
+    tally: Tally,
+    received: list[Received],
+    alerts: list[VisibleAlert],
+    usages: list[Usage],
+    lag: list[int],
+    limit: LimitResult,
+) -> Measured:
+    """The figures of a run. lag: samples, in messages."""
+    done, ledger = sent.done, sent.ledger
+    steady_us = sent.start_us + plan.lateness_ms * 1000 + round(_STEADY_S * 1e6)
+    to_score = [
+        each.received_us - ledger.due_us(each.key, each.end_us)
+        for each in received
+        if each.end_us > steady_us and ledger.knows(each.key)
+    ]
+    to_alert = [
+        max(each.committed_us, each.received_us or 0) - ledger.due_us(each.key, each.window_end_us)
+        for each in alerts
+        if each.window_end_us > steady_us and ledger.knows(each.key)
+    ]
+    begun_us = sent.start_us + plan.behind_us
+    scored_s = (max((each.received_us for each in received), default=begun_us) - begun_us) / 1e6
+    engine_s = sum(usage.cpu_s for usage in usages if usage.name == "shard")
+    return Measured(
+        offered_samples_per_s=round(done["offered"] / done["seconds"], 1),
+        accepted_samples_per_s=round(done["accepted"] / done["seconds"], 1),
+        scored_samples_per_s=round(tally.samples_scored / scored_s, 1) if scored_s else 0.0,
+        windows_expected=tally.expected,
+        windows_lost=tally.lost,
+        windows_doubled=tally.doubled,
+        frame_to_score_ms=Latency.of(to_score),
+        frame_to_alert_ms=Latency.of(to_alert),
+        engine_cpu_s_per_million_samples=round(engine_s / max(1, done["accepted"]) * 1e6, 4),
+        limit_cpu_s_per_million_samples=round(limit.cpu_s_per_million_samples, 4),
+        max_lag_messages=max(lag, default=0),
+        processes=usages,
+    )
+
+
+def notes_of(
+    plan: LoadPlan,
+    sent: Sent,
+    received: list[Received],
+    alerts: list[VisibleAlert],
+    lag: list[int],
+) -> list[str]:
+    """What the figures do not say."""
+    done = sent.done
+    second_messages = round(plan.devices * 1000 / plan.frame_ms)
+    unseen = sum(each.received_us is None for each in alerts)
+    notes = [
+        f"the generator was at most {done['late_ms_max']:.0f} ms late",
+        f"{done['reordered']} frames reordered, {done['duplicated']} repeated",
+        f"lag {'grew' if grows(lag, second_messages // 4) else 'did not grow'}",
+        f"{len(alerts)} alerts" + (f", {unseen} not seen on the WebSocket" if unseen else ""),
+    ]
+    if sent.killed_us is not None and received:
+        last_us = received[-1].received_us
+        silence_s = longest_silence_s(received, sent.killed_us - 1_000_000, last_us)
+        notes.append(f"a shard was killed; no partition was without scores for {silence_s:.1f} s")
+    return notes

@@ -1,0 +1,186 @@
+"""`fleetpulse bench`: what the whole way of a sample costs, beside the bare loop's cost."""
+
+import secrets
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmarks.plan import LoadPlan
+    from benchmarks.report import Run
+
+Devices = Annotated[int, typer.Option(min=1, help="Simulated devices.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Samples per second of each device, in Hz.")]
+Frame = Annotated[int, typer.Option(min=1, help="Samples per frame.")]
+Seconds = Annotated[float, typer.Option(min=5, help="How long the fleet sends.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report there; - prints.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb and its kinds."""
+    bench = typer.Typer(help="Measure the running stack, or a fresh one.", no_args_is_help=True)
+    bench.command()(e2e)
+    bench.command()(limit)
+    app.add_typer(bench, name="bench")
+
+
+def e2e(
+    *,
+    devices: Devices = 1000,
+    rate: Rate = 200.0,
+    frame: Frame = 20,
+    seconds: Seconds = 60.0,
+    via: Annotated[Literal["http", "kafka"], typer.Option(help="How frames are sent.")] = "kafka",
+    disorder: Annotated[float, typer.Option(min=0, max=1, help="Share of frames late.")] = 0.0,
+    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share sent twice.")] = 0.0,
+    lateness_ms: Annotated[
+        int | None, typer.Option(min=0, help="Lateness bound; 2000 with disorder, else 0.")
+    ] = None,
+    ill: Annotated[float, typer.Option(min=0, max=1, help="Share of devices that fall ill.")] = 0.5,
+    kill_shard_at: Annotated[
+        float | None, typer.Option(min=1, help="kill -9 of a shard so many seconds after start.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare all results with an offline computation.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """A fleet in real time through Kafka, shards, PostgreSQL and WebSocket."""
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from benchmarks.e2e import Options, run
+    from benchmarks.stack import measured_stack
+    from cli.bench_progress import BenchProgress
+    from cli.progress import StartProgress
+    from fleetpulse.settings import load_settings
+
+    settings = load_settings()
+    plan = _plan(
+        devices=devices,
+        rate_hz=rate,
+        frame_samples=frame,
+        seconds=seconds,
+        via=via,
+        disorder=disorder,
+        duplicates=duplicates,
+        lateness_ms=(2000 if disorder else 0) if lateness_ms is None else lateness_ms,
+        ill=ill,
+    )
+    quiet = json_file == Path("-")
+    options = Options(kill_shard_at_s=kill_shard_at, checked=check)
+    with ExitStack() as owned:
+        with StartProgress(quiet=quiet) as start:
+            stack = owned.enter_context(measured_stack(settings, start.show))
+        with BenchProgress(quiet=quiet) as progress:
+            result = run(
+                stack,
+                replace(plan, url=stack.page),
+                options,
+                on_progress=partial(progress.load, seconds),
+                on_check=progress.check,
+            )
+    _write(result.measured.to_json(), json_file)
+    if not quiet:
+        _print(result)
+    raise typer.Exit(1 if result.problems else 0)
+
+
+def limit(
+    *,
+    devices: Devices = 1000,
+    rate: Rate = 200.0,
+    frame: Frame = 20,
+    seconds: Seconds = 30.0,
+    json_file: JsonFile = None,
+) -> None:
+    """The bare loop: consume, decode, window and score, with nothing around it."""
+    from dataclasses import asdict
+
+    from benchmarks.limit_run import limit_of_fresh_log
+    from cli.bench_progress import BenchProgress
+    from fleetpulse.settings import load_settings
+
+    plan = _plan(devices=devices, rate_hz=rate, frame_samples=frame, seconds=seconds)
+    quiet = json_file == Path("-")
+    with BenchProgress(quiet=quiet) as progress:
+        found = limit_of_fresh_log(load_settings(), plan, partial(progress.fill, plan.rounds))
+    per_million = found.cpu_s_per_million_samples
+    _write({"limit_cpu_s_per_million_samples": per_million, **asdict(found)}, json_file)
+    if not quiet:
+        rate_per_s = found.samples / found.wall_s
+        print(f"{found.samples:,} samples, {found.windows:,} windows, {rate_per_s:,.0f} samples/s")
+        print(f"{per_million:.3f} CPU seconds per million samples")
+
+
+def _plan(
+    *,
+    devices: int,
+    rate_hz: float,
+    frame_samples: int,
+    seconds: float,
+    via: Literal["http", "kafka"] = "kafka",
+    disorder: float = 0.0,
+    duplicates: float = 0.0,
+    lateness_ms: int = 0,
+    ill: float = 0.0,
+) -> "LoadPlan":
+    from benchmarks.plan import LoadPlan
+    from fleetpulse.settings import load_settings
+
+    settings = load_settings()
+    return LoadPlan(
+        run=secrets.token_hex(3),
+        devices=devices,
+        rate_hz=rate_hz,
+        frame_samples=frame_samples,
+        seconds=seconds,
+        via=via,
+        disorder=disorder,
+        duplicates=duplicates,
+        lateness_ms=lateness_ms,
+        ill=ill,
+        profile_file=str(settings.profiles_folder / f"{settings.default_profile}.yaml"),
+    )
+
+
+def _write(report: dict[str, Any], json_file: Path | None) -> None:
+    import json
+
+    if json_file is None:
+        return
+    text = json.dumps(report, indent=1)
+    if json_file == Path("-"):
+        print(text)
+    else:
+        json_file.write_text(text + "\n")
+
+
+def _print(result: "Run") -> None:
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    measured = asdict(result.measured)
+    processes = measured.pop("processes")
+    figures = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in measured.items():
+        text = (
+            "   ".join(f"{part} {number:,.1f}" for part, number in value.items())
+            if isinstance(value, dict)
+            else f"{value:,}"
+        )
+        figures.add_row(name, text)
+    console.print(figures)
+    used = Table("process", "CPU s", "peak MB", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for usage in processes:
+        used.add_row(usage["name"], f"{usage['cpu_s']:.1f}", f"{usage['rss_peak_mb']:.0f}")
+    console.print(used)
+    for note in result.notes:
+        console.print(note, soft_wrap=True)
+    for problem in result.problems:
+        console.print(f"[red]✗[/] {problem}", soft_wrap=True)
