@@ -140,7 +140,8 @@ def _target(
     with HttpConnection(url) as connection:
         connection.check_running()
     gateways = fleet.gateways(gateway)
-    return HttpTarget(url, fleet.device_ids, gateways, frame_samples=count), fetch_alerts
+    target = HttpTarget(url, fleet.device_ids, gateways, frame_samples=count, stop=stop)
+    return target, fetch_alerts
 
 
 def _print(report: "Report", as_json: bool) -> None:

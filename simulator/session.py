@@ -11,8 +11,9 @@ from simulator.report import Report, illnesses
 from simulator.targets.target import Target
 from simulator.verdict import GRACE_US, Alert, judge
 
-DRAIN_S: Final = 15.0
-"""For what is under way when a run ends."""
+_DRAIN_S: Final = 15.0
+"""For what is under way when a run ends by itself."""
+_INTERRUPTED_DRAIN_S: Final = 2.0
 _NOTICEABLE_S: Final = 3.0
 """Illnesses that began less than this before the end are not judged."""
 
@@ -32,7 +33,7 @@ def simulate(
     try:
         run = Pacer(fleet, target, stop).run(rounds, progress)
     finally:
-        target.close(DRAIN_S)
+        target.close(_INTERRUPTED_DRAIN_S if stop.is_set() else _DRAIN_S)
     verdict, missing = None, "this target has no API"
     if fetch_alerts:
         try:

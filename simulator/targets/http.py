@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ QUEUE_BATCHES: Final = 64
 """Batches that may wait per connection; beyond it `send` blocks."""
 GIVE_UP_S: Final = 30.0
 """A batch that is not accepted within this time failed."""
+_QUEUE_WAIT_S: Final = 0.2
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _BUSY: Final = frozenset({429, 502, 503, 504})
 
@@ -34,15 +36,22 @@ class HttpTarget:
     """A gateway's batches keep their order: they always take the same connection."""
 
     def __init__(
-        self, url: str, device_ids: list[str], gateways: I64, *, frame_samples: int
+        self,
+        url: str,
+        device_ids: list[str],
+        gateways: I64,
+        *,
+        frame_samples: int,
+        stop: threading.Event | None = None,
     ) -> None:
-        """gateways: int64 [devices], the gateway that each device belongs to."""
+        """gateways: int64 [devices], the gateway of each device. stop: `send` no longer waits."""
         self.tally = Tally()
         self._fields = [device_field(name) for name in device_ids]
         self._gateways = gateways
         self._frame_samples = frame_samples
-        self._stopping = threading.Event()
-        self._workers = [_Worker(url, self.tally, self._stopping) for _ in range(WORKERS)]
+        self._stop = stop or threading.Event()
+        self._ending = threading.Event()
+        self._workers = [_Worker(url, self.tally, self._ending) for _ in range(WORKERS)]
 
     def send(self, frames: Frames) -> None:
         """One batch per gateway that has frames here; blocks while a connection's queue is full."""
@@ -54,34 +63,36 @@ class HttpTarget:
             samples = len(named) * self._frame_samples
             self.tally.add_sent(samples)
             worker = self._workers[int(gateway[rows[0]]) % WORKERS]
-            worker.take(_Batch(encode_batch(named), samples))
+            worker.take(_Batch(encode_batch(named), samples), self._stop)
 
     def close(self, timeout_s: float) -> None:
         """Let the queues drain, then end the threads."""
         deadline = time.monotonic() + timeout_s
         for worker in self._workers:
             worker.finish(max(0.0, deadline - time.monotonic()))
-        self._stopping.set()
-        for worker in self._workers:
-            worker.abandon()
+        self._ending.set()
+        self.tally.settle()
 
 
 class _Worker:
     """One connection and the thread that owns it."""
 
-    def __init__(self, url: str, tally: Tally, stopping: threading.Event) -> None:
+    def __init__(self, url: str, tally: Tally, ending: threading.Event) -> None:
         self._queue: queue.Queue[_Batch | None] = queue.Queue(QUEUE_BATCHES)
-        self._tally, self._stopping = tally, stopping
+        self._tally, self._ending = tally, ending
         self._connection = HttpConnection(url)
         self._thread = threading.Thread(target=self._run, name="http-target", daemon=True)
         self._thread.start()
 
-    def take(self, batch: _Batch) -> None:
+    def take(self, batch: _Batch, stop: threading.Event) -> None:
         """Queue a batch; it fails if the queue does not move for as long as a batch may take."""
-        try:
-            self._queue.put(batch, timeout=GIVE_UP_S)
-        except queue.Full:
-            self._tally.add_failed(batch.samples, "the connection's queue is full")
+        deadline = time.monotonic() + GIVE_UP_S
+        while True:
+            try:
+                return self._queue.put(batch, timeout=_QUEUE_WAIT_S)
+            except queue.Full:
+                if stop.is_set() or time.monotonic() > deadline:
+                    return self._tally.add_failed(batch.samples, "the connection's queue is full")
 
     def finish(self, timeout_s: float) -> None:
         """No more batches follow; wait for those in the queue."""
@@ -91,30 +102,25 @@ class _Worker:
             return
         self._thread.join(timeout_s)
 
-    def abandon(self) -> None:
-        """What is still queued failed."""
-        self._thread.join(1.0)
-        while not self._queue.empty():
-            batch = self._queue.get_nowait()
-            if batch is not None:
-                self._tally.add_failed(batch.samples, "not sent before the end")
-
     def _run(self) -> None:
         with self._connection:
-            while not self._stopping.is_set():
-                batch = self._queue.get()
+            while not self._ending.is_set():
+                try:
+                    batch = self._queue.get(timeout=_QUEUE_WAIT_S)
+                except queue.Empty:
+                    continue
                 if batch is None:
                     return
                 self._deliver(batch)
 
     def _deliver(self, batch: _Batch) -> None:
         begun = time.monotonic()
-        for attempt in range(1_000_000):
+        for backoff_s in chain(_BACKOFF_S, repeat(_BACKOFF_S[-1])):
             problem, wait_s = self._attempt(batch, begun)
             if problem is None:
                 return
-            wait_s = wait_s or _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
-            if time.monotonic() + wait_s - begun > GIVE_UP_S or self._stopping.wait(wait_s):
+            wait_s = wait_s or backoff_s
+            if time.monotonic() + wait_s - begun > GIVE_UP_S or self._ending.wait(wait_s):
                 self._tally.add_failed(batch.samples, problem)
                 return
             self._tally.add_retry()

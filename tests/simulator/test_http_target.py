@@ -118,3 +118,13 @@ def test_gateways_are_neighbours_in_due_time() -> None:
     due_us = fleet.frames(0).due_us[np.argsort(fleet.frames(0).device)]
     for gateway in range(20):
         assert len(set(due_us[gateways == gateway].tolist())) == 1
+
+
+def test_what_has_no_answer_at_the_end_failed(server: Server) -> None:
+    server.answers.extend([(503, {"Retry-After": "60"}, b"{}")] * 4)
+    fleet = Fleet(FleetSpec(devices=40), start_us=0)
+    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(10), frame_samples=20)
+    target.send(fleet.frames(0))
+    target.close(0.3)
+    counts = target.tally.counts()
+    assert (counts.sent, counts.accepted, counts.failed) == (800, 0, 800)
