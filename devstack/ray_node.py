@@ -1,5 +1,6 @@
 """A local Ray on loopback, sized for one machine. Its processes are children of this one."""
 
+import contextlib
 import shutil
 import tempfile
 from hashlib import sha256
@@ -49,9 +50,18 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def stop_ray() -> None:
-    """Disconnect; ends a local Ray and everything it runs."""
+def stop_ray(settings: RaySettings, data_folder: Path) -> None:
+    """Disconnect; a local Ray ends with all it runs, and its logs move to the data folder."""
     ray.shutdown()
+    if settings.address:
+        return
+    sessions = sessions_folder(data_folder)
+    kept = data_folder / "ray-logs"
+    with contextlib.suppress(OSError):  # Ray never got so far
+        logs = (sessions / "session_latest").resolve(strict=True) / "logs"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(logs, kept)
+    shutil.rmtree(sessions, ignore_errors=True)
 
 
 def sessions_folder(data_folder: Path) -> Path:

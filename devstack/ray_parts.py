@@ -6,9 +6,12 @@ from actors.supervisor import Shards
 from devstack.part import Started
 from devstack.ray_node import start_ray, stop_ray
 from fleetpulse.errors import RetryLater, SetupError
-from fleetpulse.settings import Settings
+from fleetpulse.settings import RaySettings, Settings
+from serve_apps.deploy import drain_ingest, start_serve, stop_serve
 
 SHARDS_READY_TIMEOUT_S = 60.0
+DRAIN_TIMEOUT_S = 2.0
+"""For what the ingest has accepted to become durable."""
 
 
 class RayPart:
@@ -16,17 +19,18 @@ class RayPart:
 
     name = "Ray"
 
-    def __init__(self, data_folder: Path) -> None:
+    def __init__(self, settings: RaySettings, data_folder: Path) -> None:
+        self._settings = settings
         self._data_folder = data_folder
 
     def start(self, settings: Settings) -> Started:
         """Start or connect."""
-        address = start_ray(settings.ray, self._data_folder)
+        address = start_ray(self._settings, self._data_folder)
         return Started(settings, address, ray_address=address)
 
     def stop(self, timeout_s: float) -> None:  # noqa: ARG002  # Ray ends in 1.5 s, by force
         """End a local Ray, leave another one."""
-        stop_ray()
+        stop_ray(self._settings, self._data_folder)
 
     def tend(self) -> str | None:
         """Ray restarts its workers by itself; without its head nothing here could go on."""
@@ -59,4 +63,32 @@ class ShardsPart:
 
     def tend(self) -> str | None:
         """Ray restarts a shard; a partition that needs a person is told by the live hub."""
+        return None
+
+
+class ServePart:
+    """Ingest, API and page."""
+
+    name = "HTTP"
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+
+    def start(self, settings: Settings) -> Started:
+        """Deploy both applications, wait until they answer."""
+        self._settings = settings
+        start_serve(settings)
+        return Started(settings, f"{settings.http.host}:{settings.http.port}")
+
+    def stop(self, timeout_s: float) -> None:
+        """Refuse new input and wait until what was accepted is in the log."""
+        if self._settings is None:
+            return
+        durable = drain_ingest(min(timeout_s, DRAIN_TIMEOUT_S))
+        stop_serve(self._settings.http)
+        if not durable:
+            raise TimeoutError("requests were under way; their senders got no 202")
+
+    def tend(self) -> str | None:
+        """Serve starts replicas again by itself."""
         return None

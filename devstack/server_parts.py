@@ -1,17 +1,28 @@
 """Kafka and PostgreSQL as parts of a stack."""
 
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
 from adapters.kafka.admin import KafkaAdmin
 from adapters.postgres.migrate import migrate
 from devstack.kafka_server import KafkaServer
 from devstack.part import Started
 from devstack.postgres_server import PostgresServer, postgres_folder
+from devstack.profiles import publish_profiles
+from fleetpulse.errors import RetryLater
 from fleetpulse.settings import Settings
+
+PATIENCE_S: Final = 20.0
+"""For a server that just started: leaders are elected, the log is recovered."""
+
+T = TypeVar("T")
 
 
 class KafkaPart:
-    """Our own broker, unless the settings name one; either gets the topics that are missing."""
+    """Our own broker, unless the settings name one; either gets missing topics and profiles."""
 
     name = "Kafka"
 
@@ -20,15 +31,17 @@ class KafkaPart:
         self._server: KafkaServer | None = None
 
     def start(self, settings: Settings) -> Started:
-        """Start the broker, create topics."""
+        """Start the broker, create topics, publish profiles."""
         detail = settings.kafka.servers
         if settings.kafka.bootstrap:
             detail = f"external, {detail}"
         else:
             self._server = KafkaServer(settings.kafka, self._folder)
             self._server.start()
-        created = KafkaAdmin(settings.kafka).create_topics()
-        return Started(settings, detail + (f", {len(created)} topics created" if created else ""))
+        created = _patiently(KafkaAdmin(settings.kafka).create_topics)
+        detail += f", {len(created)} topics created" if created else ""
+        profiles = _patiently(partial(publish_profiles, settings))
+        return Started(settings, f"{detail}, {profiles} profiles")
 
     def stop(self, timeout_s: float) -> None:
         """Shut the broker down."""
@@ -63,7 +76,7 @@ class PostgresPart:
             settings = settings.model_copy(update={"postgres": postgres})
             detail = f"127.0.0.1:{postgres.port}"
         assert settings.postgres.dsn is not None
-        applied = migrate(settings.postgres.dsn.get_secret_value())
+        applied = _patiently(partial(migrate, settings.postgres.dsn.get_secret_value()))
         return Started(
             settings, detail + (f", {len(applied)} migrations applied" if applied else "")
         )
@@ -80,3 +93,15 @@ class PostgresPart:
             return None
         self._server.start()
         return f"PostgreSQL ended and was started again; see {self._folder / 'postgres.log.1'}"
+
+
+def _patiently(action: Callable[[], T]) -> T:
+    """Repeat while the server asks for it, for at most PATIENCE_S."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return action()
+        except RetryLater as error:
+            if time.monotonic() + error.retry_after_s > deadline:
+                raise
+            time.sleep(error.retry_after_s)
