@@ -168,9 +168,11 @@ def _print(result: "Run") -> None:
     measured = asdict(result.measured)
     processes = measured.pop("processes")
     figures = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    figures.add_column(no_wrap=True)
+    figures.add_column(no_wrap=True)
     for name, value in measured.items():
         text = (
-            "   ".join(f"{part} {number:,.1f}" for part, number in value.items())
+            "  ".join(f"{part} {number:,.0f}" for part, number in value.items())
             if isinstance(value, dict)
             else f"{value:,}"
         )
