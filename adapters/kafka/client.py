@@ -24,6 +24,7 @@ _REFUSED: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.UNSUPPORTED_VERSION,
+    KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError._SSL,
 }
 

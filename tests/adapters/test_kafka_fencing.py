@@ -8,10 +8,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from adapters.kafka.admin import KafkaAdmin
-from adapters.kafka.client import producer_config
+from adapters.kafka.client import REJECTED_BYTES_MAX, producer_config
 from adapters.kafka.effect_sink import KafkaEffectSink
-from fleetpulse.effects import Effects
-from fleetpulse.errors import Fenced, RetryLater
+from fleetpulse.effects import Effects, Reason, Rejection
+from fleetpulse.errors import ConfigError, Fenced, RetryLater
 from fleetpulse.ports import Advance
 from fleetpulse.settings import KafkaSettings
 from tests.contracts.cases import PARTITIONS, KafkaCase, Member, effects
@@ -138,3 +138,17 @@ def test_membership_answers_at_once_beside_a_polling_loop(case: KafkaCase) -> No
             ended.set()
         polling.result(10)
     assert answers[-1].assignments.keys() == set(range(PARTITIONS))
+
+
+def test_a_row_that_cannot_be_written_takes_its_transaction_with_it(case: KafkaCase) -> None:
+    sink = case.owner()
+    claims = sink.claim([0])
+    poisoned = effects(0)
+    value = b"x" * (REJECTED_BYTES_MAX + 1)
+    poisoned.dead.append(Rejection(0, 0, 0, b"default/a", value, Reason.UNDECODABLE, ""))
+    step = {0: Advance(claims[0].owner_epoch, 0, 1)}
+    with pytest.raises(ConfigError):
+        sink.write(poisoned, step)
+    assert case.seen() == []
+    sink.write(effects(0), step)
+    assert case.seen() == [0]
