@@ -22,6 +22,8 @@ def serve_environment(http: HttpSettings) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Only for calls through handles, of which `drain_ingest` is the only one: it has no loop.
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": haproxy_front.__file__,
         haproxy_front.BINARY_VARIABLE: str(_haproxy_binary()),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(sockets / "haproxy.cfg"),

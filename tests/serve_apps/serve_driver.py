@@ -1,0 +1,36 @@
+"""Runs shards and Serve until its standard input ends; a process of its own, because Ray and Serve
+read their environment when they are imported.
+"""
+
+import sys
+import time
+
+from actors.supervisor import Shards
+from devstack.profiles import publish_profiles
+from devstack.ray_node import start_ray, stop_ray
+from fleetpulse.settings import load_settings
+from serve_apps.deploy import drain_ingest, start_serve, stop_serve
+
+
+def main() -> None:
+    settings = load_settings()
+    publish_profiles(settings)
+    start_ray(settings.ray, settings.data_folder)
+    shards = Shards(settings)
+    shards.start()
+    try:
+        start_serve(settings)
+        shards.await_ready(30)
+        print("ready", flush=True)
+        sys.stdin.read()
+        began = time.monotonic()
+        print("drained", drain_ingest(5), flush=True)
+        stop_serve(settings.http)
+        print("stopped", time.monotonic() - began, flush=True)
+    finally:
+        shards.stop()
+        stop_ray(settings.ray, settings.data_folder)
+
+
+if __name__ == "__main__":
+    main()
