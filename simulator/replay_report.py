@@ -49,11 +49,12 @@ class ReplayReport:
             "shift_s": self.shift_us / 1e6,
             "seconds": round(self.seconds, 3),
             "alerts": [
-                {"raised_at": _text(a.raised_us), "score": a.score, "false": a in false}
-                for a in self.alerts
+                {"raised_at": _text(alert.raised_us), "score": alert.score} for alert in self.alerts
             ],
         }
         if self.labels is not None:
+            for shown, alert in zip(told["alerts"], self.alerts, strict=True):
+                shown["false"] = alert in false
             told["windows"] = [
                 {"start": _text(start), "end": _text(end), "met": met}
                 for (start, end), met in zip(self.labels, self.met, strict=True)

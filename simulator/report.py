@@ -81,7 +81,7 @@ class Report:
 
 
 def illnesses(fleet: Fleet, rounds: int, noticeable_samples: int) -> list[Illness]:
-    """What happened in these rounds, in event time, without what began too late to be noticed."""
+    """What happened in these rounds, in event time."""
     end = rounds * fleet.spec.frame_samples
     return [
         Illness(
@@ -89,7 +89,7 @@ def illnesses(fleet: Fleet, rounds: int, noticeable_samples: int) -> list[Illnes
             kind=str(episode.fault),
             start_us=fleet.time_us(episode.device, episode.first_sample),
             end_us=fleet.time_us(episode.device, min(episode.end_sample, end)),
+            noticeable=episode.first_sample + noticeable_samples <= end,
         )
         for episode in fleet.episodes(rounds)
-        if episode.first_sample + noticeable_samples <= end
     ]

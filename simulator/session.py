@@ -15,7 +15,7 @@ _DRAIN_S: Final = 15.0
 """For what is under way when a run ends by itself."""
 _INTERRUPTED_DRAIN_S: Final = 2.0
 _NOTICEABLE_S: Final = 3.0
-"""Illnesses that began less than this before the end are not judged."""
+"""Illnesses that began less than this before the end cannot be missed."""
 
 FetchAlerts = Callable[[Fleet], Sequence[Alert]]
 

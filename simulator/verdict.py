@@ -18,6 +18,8 @@ class Illness:
     kind: str
     start_us: int
     end_us: int
+    noticeable: bool = True
+    """False if the run ended so soon that nobody can ask for an alert: it cannot be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,13 @@ def judge(illnesses: Iterable[Illness], alerts: Sequence[Alert], grace_us: int) 
     delays_s: defaultdict[str, list[float]] = defaultdict(list)
     begun: defaultdict[str, int] = defaultdict(int)
     for illness in illnesses:
-        begun[illness.kind] += 1
         during = [
             alert
             for alert in by_device[illness.device_id]
             if illness.start_us <= alert.raised_us < illness.end_us + grace_us
         ]
         explained.update(during)
+        begun[illness.kind] += illness.noticeable or bool(during)
         if during:
             delays_s[illness.kind].append((during[0].raised_us - illness.start_us) / 1e6)
     kinds = {
