@@ -1,0 +1,138 @@
+"""What the API reads is what the sinks wrote."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.postgres.alert_sink import PostgresAlertSink
+from adapters.postgres.migrate import migrate
+from adapters.postgres.reads import PostgresReads
+from adapters.postgres.rollup_sink import PostgresRollupSink
+from fleetpulse.effects import DeviceSeen
+from fleetpulse.errors import DatabaseUnavailable
+from fleetpulse.ports import Advance
+from fleetpulse.reads import AlertFilter, AlertKey
+from fleetpulse.settings import PostgresSettings
+from tests.contracts.cases import PROFILE, T0_US, alert, effects
+
+Ask = Callable[[Callable[[PostgresReads], Awaitable[Any]]], Any]
+MINUTE_US = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: PostgresSettings) -> str:
+    """Pumps 1 to 3; pump-1 has five alerts, of which the fifth is open, and five minutes."""
+    assert postgres.dsn is not None
+    dsn = postgres.dsn.get_secret_value()
+    migrate(dsn)
+    written = effects(0, 1, 2, 3, 4)
+    written.alerts += [alert(number, cleared=True) for number in range(4)]
+    written.devices = [
+        DeviceSeen(0, "default", f"pump-{number}", "pump@1", T0_US) for number in (1, 2, 3)
+    ]
+    written.devices.append(DeviceSeen(0, "other", "pump-9", "pump@1", T0_US))
+    for kind in (PostgresAlertSink, PostgresRollupSink):
+        sink = kind(dsn, topic_id="topic")
+        sink.write(written, {0: Advance(sink.claim([0])[0].owner_epoch, 0, 1)})
+        sink.close()
+    return dsn
+
+
+@pytest.fixture
+def ask(dsn: str) -> Ask:
+    def asked(question: Callable[[PostgresReads], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
+            reads = PostgresReads(dsn)
+            try:
+                return await question(reads)
+            finally:
+                await reads.close()
+
+        return asyncio.run(run())
+
+    return asked
+
+
+def test_devices_come_in_pages_of_their_tenant(ask: Ask) -> None:
+    first = ask(lambda reads: reads.devices("default", "", "", 2))
+    rest = ask(lambda reads: reads.devices("default", "", first[-1].device_id, 2))
+    assert [each.device_id for each in first + rest] == ["pump-1", "pump-2", "pump-3"]
+    assert [each.alert_open for each in first] == [True, False]
+    assert {each.first_seen_us for each in first} == {T0_US}
+
+
+def test_devices_are_found_by_a_part_of_their_id(ask: Ask) -> None:
+    found = ask(lambda reads: reads.devices("default", "MP-3", "", 10))
+    assert [each.device_id for each in found] == ["pump-3"]
+    assert ask(lambda reads: reads.devices("default", "%", "", 10)) == []
+
+
+def test_a_device_of_another_tenant_is_unknown(ask: Ask) -> None:
+    assert ask(lambda reads: reads.device("default", "pump-9")) is None
+    assert ask(lambda reads: reads.device("other", "pump-9")) is not None
+
+
+def test_rollups_of_a_range_name_their_channels(ask: Ask) -> None:
+    rows = ask(
+        lambda reads: reads.rollups(
+            "default", "pump-1", "minute", T0_US + MINUTE_US, T0_US + 4 * MINUTE_US, 2
+        )
+    )
+    assert [each.bucket_us for each in rows] == [T0_US + MINUTE_US, T0_US + 2 * MINUTE_US]
+    assert rows[0].channels == list(PROFILE.channels)
+    assert rows[0].mean == [2.0, 3.0]
+
+
+def test_alerts_come_newest_first_in_pages(ask: Ask) -> None:
+    where = AlertFilter(tenant="default")
+    first = ask(lambda reads: reads.alerts(where, None, 2))
+    last = first[-1]
+    rest = ask(lambda reads: reads.alerts(where, AlertKey(last.raised_at_us, last.alert_id), 9))
+    assert [int(each.alert_id, 16) for each in first + rest] == [4, 3, 2, 1, 0]
+    assert last.cleared_at_us == alert(3, cleared=True).at_us
+
+
+@pytest.mark.parametrize(
+    ("changes", "numbers"),
+    [
+        ({"open": True}, [4]),
+        ({"open": False}, [3, 2, 1, 0]),
+        ({"device_id": "pump-2"}, []),
+        ({"from_us": T0_US + MINUTE_US, "to_us": T0_US + 3 * MINUTE_US}, [2, 1]),
+        ({"tenant": "other"}, []),
+    ],
+)
+def test_alerts_are_filtered(ask: Ask, changes: dict[str, object], numbers: list[int]) -> None:
+    where = replace(AlertFilter(tenant="default"), **changes)  # type: ignore[arg-type]
+    found = ask(lambda reads: reads.alerts(where, None, 10))
+    assert [int(each.alert_id, 16) for each in found] == numbers
+
+
+def test_open_alerts_name_their_devices(ask: Ask) -> None:
+    assert ask(lambda reads: reads.open_alerts()) == {b"default/pump-1"}
+
+
+def test_a_database_that_is_away_is_told_in_time() -> None:
+    async def run() -> None:
+        reads = PostgresReads("postgresql://nobody@127.0.0.1:1/none")
+        reads._pool.timeout = 0.3
+        try:
+            await reads.ping()
+        finally:
+            await reads.close()
+
+    with pytest.raises(DatabaseUnavailable):
+        asyncio.run(run())
+
+
+def test_reading_takes_no_part_in_writing(dsn: str, ask: Ask) -> None:
+    """A writer's open transaction delays no reader."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE devices SET profile = 'pump@2'")
+        rows = ask(lambda reads: reads.devices("default", "", "", 1))
+        assert [each.profile for each in rows] == ["pump@1"]
+        connection.rollback()
