@@ -76,7 +76,11 @@ def incarnate(
     topic_id = admin.topic_id()
     engine, ownership = Engine(settings.kafka.partitions), Ownership()
     feed = LiveFeed(engine, publish)
-    sinks = _sinks(settings, slot, topic_id, lambda: reader.membership())  # noqa: PLW0108  # made below
+
+    def membership() -> Membership:
+        return reader.membership()
+
+    sinks = _sinks(settings, slot, topic_id, membership)
     commit = Commit(_writers(settings.shard, sinks, feed), ownership)
     snapshots = FolderSnapshotStore(settings.snapshots, generations=settings.snapshot.generations)
     snapshotter = Snapshotter(
