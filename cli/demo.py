@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     devices: Annotated[int, typer.Option(min=1, help="Simulated machines.")] = 100,
-    seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop by itself so long after the start.")
+    ] = None,
 ) -> None:
     """Start everything and a fleet of simulated machines, some of which fall ill."""
     from rich.console import Console
@@ -38,7 +40,6 @@ def demo(
 
     console = Console(highlight=False)
     settings = load_settings()
-    deadline = time.monotonic() + seconds if seconds else None
     with _interruptible():
         owner = StackOwner(settings, ends_with_caller=True)
         simulator: Companion | None = None
@@ -54,7 +55,7 @@ def demo(
                 log=owner.data_folder / "simulate.log",
             )
             console.print(f"\n  live page: [bold]{state.page}[/]   (ctrl-C stops everything)\n")
-            _watch(console, owner, simulator, deadline)
+            _watch(console, owner, simulator, seconds)
         except KeyboardInterrupt:
             pass
         finally:
@@ -74,17 +75,17 @@ def _interruptible() -> Iterator[None]:
 
 
 def _watch(
-    console: "Console", owner: "StackOwner", simulator: "Companion", deadline: float | None
+    console: "Console", owner: "StackOwner", simulator: "Companion", seconds: float | None
 ) -> None:
-    """Show the running line until the deadline, or until something ends by itself."""
+    """Show the running line for so long, or until something ends by itself."""
     from rich.status import Status
 
-    from devstack.observe import read_fleet
+    from devstack.state import read_fleet
 
     began = printed = time.monotonic()
     alerted = False
     with Status("waiting for the first samples", console=console) as line:
-        while deadline is None or time.monotonic() < deadline:
+        while seconds is None or time.monotonic() < began + seconds:
             time.sleep(LINE_INTERVAL_S)
             now = time.monotonic()
             fleet = read_fleet(owner.data_folder)

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.live_hub import connect_live_hub
+from devstack.state import fleet_file
 
 HUB_TIMEOUT_S = 2.0
 
@@ -36,20 +37,6 @@ class FleetObserver:
     def forget(self) -> None:
         """A stopped stack has no fleet."""
         self._file.unlink(missing_ok=True)
-
-
-def fleet_file(data_folder: Path) -> Path:
-    """Where the summary is kept."""
-    return data_folder / "fleet.json"
-
-
-def read_fleet(data_folder: Path) -> dict[str, Any] | None:
-    """The fields of `actors.live_fleet.FleetSummary`; None while there is none."""
-    try:
-        summary: dict[str, Any] = json.loads(fleet_file(data_folder).read_text())
-    except FileNotFoundError:
-        return None
-    return summary
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -75,3 +75,17 @@ def running_stack(data_folder: Path) -> StackState | None:
     """The state of a stack whose owner lives."""
     state = read_state(data_folder)
     return state if state and state.owner() else None
+
+
+def fleet_file(data_folder: Path) -> Path:
+    """Where the summary is kept."""
+    return data_folder / "fleet.json"
+
+
+def read_fleet(data_folder: Path) -> dict[str, Any] | None:
+    """The fields of `actors.live_fleet.FleetSummary`; None while there is none."""
+    try:
+        summary: dict[str, Any] = json.loads(fleet_file(data_folder).read_text())
+    except FileNotFoundError:
+        return None
+    return summary

@@ -8,9 +8,8 @@ from typing import Any
 import psutil
 
 from adapters.kafka.recovery_time import recovery_time
-from devstack.observe import read_fleet
 from devstack.processes import STACK_VARIABLE, marked
-from devstack.state import StackState, running_stack
+from devstack.state import StackState, read_fleet, running_stack
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings
 

@@ -34,7 +34,7 @@ class Command:
 
     def run(self, *words: str, status: int = 0) -> str:
         process = self.begin(*words)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=300)
         assert process.returncode == status, f"`fleetpulse {' '.join(words)}` said: {said}"
         return said
 

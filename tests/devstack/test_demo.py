@@ -1,0 +1,143 @@
+"""The demo as a newcomer sees it, in order: it runs, ctrl-C ends it, the next start carries on."""
+
+import ipaddress
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from devstack.processes import STACK_VARIABLE, marked
+from devstack.state import StackState, read_fleet, read_state
+from tests.devstack.conftest import Command
+
+pytestmark = pytest.mark.timeout(400)
+
+START_LIMIT_S = 200.0
+STOP_LIMIT_S = 15.0
+
+
+class Demo:
+    """A running demo, and what it was when it was running."""
+
+    def __init__(self, fleetpulse: Command) -> None:
+        self.process = fleetpulse.begin("demo", "--devices", "10")
+        self.state = self._await_ready(fleetpulse)
+
+    def _await_ready(self, fleetpulse: Command) -> StackState:
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline:
+            state = read_state(fleetpulse.settings.data_folder)
+            if state and state.phase == "ready":
+                return state
+            assert self.process.poll() is None, f"the demo ended: {self.process.communicate()[0]}"
+            time.sleep(0.1)
+        raise AssertionError(f"not ready within {START_LIMIT_S:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def demo(fleetpulse: Command) -> Iterator[Demo]:
+    demo = Demo(fleetpulse)
+    yield demo
+    if demo.process.poll() is None:
+        demo.process.send_signal(signal.SIGINT)
+    demo.process.communicate(timeout=30)
+
+
+def await_fleet(fleetpulse: Command, fields: str, at_least: int) -> dict[str, Any]:
+    """Once the sum of that field over all shards is reached."""
+    deadline = time.monotonic() + 60
+    fleet: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        fleet = read_fleet(fleetpulse.settings.data_folder)
+        if fleet and sum(shard[fields] for shard in fleet["shards"]) >= at_least:
+            return fleet
+        time.sleep(0.1)
+    raise AssertionError(f"{fields} did not reach {at_least}: {fleet}")
+
+
+def read_offsets(fleet: dict[str, Any]) -> dict[int, int]:
+    parts = [part for shard in fleet["shards"] for part in shard["partitions"]]
+    return {part["partition"]: part["next_offset"] for part in parts}
+
+
+def beyond_loopback(processes: list[psutil.Process]) -> list[str]:
+    found = []
+    for process in processes:
+        for connection in process.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr:
+                address = ipaddress.ip_address(connection.laddr.ip)
+                mapped = getattr(address, "ipv4_mapped", None)
+                if not (mapped or address).is_loopback:
+                    found.append(f"{process.name()} {address} port {connection.laddr.port}")
+    return found
+
+
+def test_samples_of_all_devices_are_scored(fleetpulse: Command, demo: Demo) -> None:
+    await_fleet(fleetpulse, "devices", 10)
+    await_fleet(fleetpulse, "windows_total", 10)
+
+
+def test_nothing_listens_beyond_loopback(demo: Demo) -> None:
+    processes = marked(STACK_VARIABLE, demo.state.stack_id)
+    names = {process.name() for process in processes}
+    expected = {"java", "postgres", "gcs_server", "raylet", "haproxy"}
+    assert expected <= names, "all parts are looked at"
+    assert beyond_loopback(processes) == []
+
+
+def test_a_second_start_says_that_one_runs(fleetpulse: Command, demo: Demo) -> None:
+    said = fleetpulse.run("up", status=1)
+    assert f"already ready in {fleetpulse.settings.data_folder} (pid {demo.state.pid})" in said
+    assert "fleetpulse down" in said
+
+
+def test_secrets_and_state_are_private(fleetpulse: Command, demo: Demo) -> None:
+    folder = fleetpulse.settings.data_folder
+    private = ("ray-token", "postgres/password", "stack.json")
+    modes = {name: (folder / name).stat().st_mode & 0o777 for name in private}
+    assert modes == dict.fromkeys(private, 0o600)
+
+
+def test_status_tells_parts_shards_and_recovery(fleetpulse: Command, demo: Demo) -> None:
+    status = fleetpulse.ask("status")
+    assert {part["phase"] for part in status["stack"]["parts"]} == {"ready"}
+    assert len(status["fleet"]["shards"]) == fleetpulse.settings.shard.count
+    assert status["recovery"]["takeover_s"] == 4.0
+    assert "recovery: a killed shard's partitions move within 4 s" in fleetpulse.run("status")
+
+
+def test_interrupt_ends_everything(fleetpulse: Command, demo: Demo) -> None:
+    began = time.monotonic()
+    os.killpg(demo.process.pid, signal.SIGINT)  # as a terminal does
+    said, _ = demo.process.communicate(timeout=60)
+    assert time.monotonic() - began < STOP_LIMIT_S, said
+    assert demo.process.returncode == 0, said
+    assert "✓ Kafka" in said, "it told what it started"
+    assert "live page: http://127.0.0.1:" in said
+    assert marked(STACK_VARIABLE, demo.state.stack_id) == [], "no process is left"
+    state = read_state(fleetpulse.settings.data_folder)
+    assert state is not None
+    assert (state.phase, state.problems) == ("stopped", ()), "every part stopped cleanly"
+
+
+def test_next_start_carries_on_also_after_its_owner_was_killed(fleetpulse: Command) -> None:
+    first = fleetpulse.ask("up")
+    assert first["phase"] == "ready", first["problems"]
+    fleet = await_fleet(fleetpulse, "devices", 10)
+    offsets = read_offsets(fleet)
+    assert sum(offsets.values()) > 10, "the shards stand where the demo left the log"
+
+    psutil.Process(first["pid"]).kill()
+    second = fleetpulse.ask("up")
+    assert second["phase"] == "ready", second["problems"]
+    assert marked(STACK_VARIABLE, first["stack_id"]) == [], "the killed owner's parts are gone"
+
+    began = time.monotonic()
+    assert fleetpulse.ask("down")["stopped"]
+    assert time.monotonic() - began < STOP_LIMIT_S, "`down` keeps its promise"
+    assert marked(STACK_VARIABLE, second["stack_id"]) == [], "no process is left"
+    assert not fleetpulse.ask("down")["stopped"], "nothing runs any more"
