@@ -30,9 +30,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    from importlib.util import find_spec
-
-    for verb in filter(find_spec, VERBS):
+    for verb in VERBS:
         import_module(verb).register(app)
     return app
 

@@ -93,7 +93,7 @@ def _watch(
                 line.update(text := _line(fleet))
                 if not console.is_terminal and now - printed >= PLAIN_LINE_INTERVAL_S:
                     printed = now
-                    console.print(text)
+                    console.print(text, soft_wrap=True)
                 if fleet["alerts_total"] and not alerted:
                     alerted = True
                     console.print(f"  first alert {now - began:.0f} s after the first sample")
