@@ -245,9 +245,10 @@ def test_the_end_is_quick_and_leaves_no_process(running: Running) -> None:
     assert running.driver.stdin is not None
     assert running.driver.stdout is not None
     running.driver.stdin.close()
-    assert running.driver.stdout.readline() == "drained True\n"
-    stopped = running.driver.stdout.readline()
+    # Among these lines asyncio may complain about a task of Serve's router.
+    said = dict(line.split()[:2] for line in running.driver.stdout if len(line.split()) > 1)
     running.driver.wait(60)
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == [], "these outlived Serve and Ray"
-    assert float(stopped.split()[1]) < 15, f"Serve took long: {stopped}"
+    assert said["drained"] == "True", "requests were under way although none was sent"
+    assert float(said["stopped"]) < 15, "Serve took too long to end"
