@@ -79,7 +79,8 @@ def records(
             value = control(f"c{step}", assignment=assignment)
             out += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
             # a device goes on later: otherwise both of its profiles may emit one bucket
-            now_slot = {key: slot + 100 for key, slot in now_slot.items()}
+            pause = 100 + 6_000_000_000 // used.period_ns
+            now_slot = {key: slot + pause for key, slot in now_slot.items()}
             continue
         if kind == "noise":
             value = draw(st.sampled_from([b"", b"\x41", b"?", block(start_s, [1.0, np.inf])]))
