@@ -20,14 +20,21 @@ _HERE = Path(__file__).parent
 
 
 class KafkaServer:
-    """Owns the broker process and `folder`: its log, configuration and log files."""
+    """Owns the broker process and `folder`: its log, configuration and log files.
+
+    properties: of the broker, over ours; a plaintext listener on our port must remain.
+    """
 
     def __init__(
-        self, settings: KafkaSettings, folder: Path, *, env: Mapping[str, str] | None = None
+        self,
+        settings: KafkaSettings,
+        folder: Path,
+        *,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder.absolute()
-        self._env = env
+        self._properties = dict(properties or {})
         self._process: ServerProcess | None = None
 
     @property
@@ -53,7 +60,6 @@ class KafkaServer:
             "Kafka",
             [*self._java(java, jars), "kafka.Kafka", str(self._configure(log_folder))],
             log=self._folder / "kafka.out",
-            env=self._env,
         )
         self._process.start()
         self._process.wait_ready(
@@ -87,6 +93,8 @@ class KafkaServer:
             f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
             f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
             f"log.dirs={log_folder}",
+            # Of two lines with one name the broker takes the last.
+            *(f"{name}={value}" for name, value in self._properties.items()),
         )
         path = self._folder / "server.properties"
         path.write_text((_HERE / "server.properties").read_text() + "\n".join(lines) + "\n")

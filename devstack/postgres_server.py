@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -36,15 +35,12 @@ def postgres_folder(data_folder: Path) -> Path:
 class PostgresServer:
     """Owns the server process and `folder`: data, password (mode 600) and log file."""
 
-    def __init__(
-        self, settings: PostgresSettings, folder: Path, *, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: PostgresSettings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder.absolute()
         self._data = self._folder / "data"
         self._password_file = self._folder / "password"
         self._bin = _binaries()
-        self._env = env
         self._process: ServerProcess | None = None
 
     @property
@@ -82,7 +78,6 @@ class PostgresServer:
             [*as_user, str(self._bin / "postgres"), "-D", str(self._data)]
             + [part for name, value in options.items() for part in ("-c", f"{name}={value}")],
             log=self._folder / "postgres.log",
-            env=self._env,
         )
         self._process.start()
         self._process.wait_ready(self._accepts, timeout_s=START_TIMEOUT_S)

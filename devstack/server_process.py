@@ -1,10 +1,9 @@
 """A server of ours as a child process: start, wait until it answers, stop in bounded time."""
 
-import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleetpulse.errors import SetupError
@@ -15,13 +14,10 @@ POLL_S = 0.05
 class ServerProcess:
     """Owns one child; its output goes to `log`, the previous run's to `log`.1."""
 
-    def __init__(
-        self, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, argv: Sequence[str], *, log: Path) -> None:
         self.name = name
         self.log = log
         self._argv = list(argv)
-        self._env = dict(env or {})
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +41,6 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._env},
                 start_new_session=True,
             )
 
