@@ -142,9 +142,10 @@ def _take(windows: _Windows, plan: LimitPlan, messages: list[Message]) -> int:
     keys, values = [], []
     for message in messages:
         key, value = message.key(), message.value()
-        if key is not None and value is not None and key.startswith(prefix) and len(value) == size:
+        if key is not None and value is not None and key.startswith(prefix):
             keys.append(key)
-            values.append(value)
+            # over HTTP the device's name follows the samples
+            values.append(value if len(value) == size else value[:size])
     if not keys:
         return 0
     layout = np.dtype(

@@ -15,7 +15,6 @@ from fleetpulse.telemetry_pb2 import Assignment, Control, SampleBlock, Telemetry
 
 _DEVICE_KEY = re.compile(rb"([A-Za-z0-9][\w.:-]{0,127})/([A-Za-z0-9][\w.:-]{0,127})")
 _TELEMETRY_FIELDS, _BLOCK_FIELDS = range(1, 5), range(8, 15)
-_TS_MS_MAX = 1 << 52
 
 
 class Record(NamedTuple):
@@ -176,12 +175,12 @@ def _block_frame(offset: int, block: SampleBlock, rules: Rules) -> Frame:
 
 
 def _telemetry_frame(offset: int, message: Telemetry, rules: Rules) -> Frame:
-    if not message.metrics or abs(message.ts) > _TS_MS_MAX:
+    if not message.metrics:
         raise RefusedRecord("wrong_shape")
+    if not set(message.metrics) <= set(rules.channels):
+        raise RefusedRecord("unknown_channel")
     row = np.full(len(rules.channels), np.nan, np.float32)
     for name, value in message.metrics.items():
-        if name not in rules.channels:
-            raise RefusedRecord("unknown_channel")
         with np.errstate(over="ignore"):
             row[rules.channels.index(name)] = value
         if not np.isfinite(row[rules.channels.index(name)]):

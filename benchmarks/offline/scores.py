@@ -113,7 +113,8 @@ def _zscores(rules: Rules, windows: list[NDArray[np.float32]]) -> list[float]:
             scores.append(0.0)
             continue
         spread = np.maximum(np.sqrt(variance), rules.deviation_floor)
-        scores.append(float(np.float32(np.max(np.abs(mean - center) / spread))))
+        score = min(np.max(np.abs(mean - center) / spread), np.finfo(np.float32).max)
+        scores.append(float(np.float32(score)))
         step = np.clip(mean - center, -3 * spread, 3 * spread)
         center = center + alpha * step
         variance = (1 - alpha) * (variance + alpha * step**2)
