@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
+from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings, Settings
 from serve_apps.environment import socket_folder
 from serve_apps.ingest.replica import IngestReplica
@@ -26,7 +28,17 @@ STOP_TIMEOUT_S: Final = 2.0
 
 
 def start_serve(settings: Settings) -> None:
-    """Deploy ingest and query and wait until both answer."""
+    """Deploy ingest and query and wait until both answer; raises SetupError."""
+    try:
+        _start(settings)
+    except (RayError, RuntimeError, TimeoutError) as error:
+        raise SetupError(
+            f"Serve did not start: {str(error).splitlines()[0][:300]}",
+            remedy="see `serve` in Ray's logs",
+        ) from error
+
+
+def _start(settings: Settings) -> None:
     http = settings.http
     logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
     serve.start(http_options=HTTPOptions(host=http.host, port=http.port), logging_config=logging)

@@ -12,7 +12,7 @@ HTTP_TIMEOUT_S: Final = 2.0
 
 
 class BrokerCheck:
-    """Asks the broker for its offsets, at most one question at a time."""
+    """Asks the broker for the telemetry topic, at most one question at a time."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class BrokerCheck:
     def _ask(self) -> None:
         if self._admin is None:
             self._admin = KafkaAdmin(self._settings)
-        self._admin.watermarks()
+        self._admin.topic_id()
 
 
 async def check_hub() -> None:

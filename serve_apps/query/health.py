@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.live import ShardStatus
 
-CHECK_TIMEOUT_S: Final = 3.0
+CHECK_TIMEOUT_S: Final = 5.0
 
 Check = Callable[[], Awaitable[None]]
 """Returns when the part works; raises what is wrong with it."""
