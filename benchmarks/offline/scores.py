@@ -13,6 +13,7 @@ from benchmarks.offline.cells import Series
 from benchmarks.offline.rules import Rules
 
 _BATCH = 64
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
