@@ -137,10 +137,7 @@ async def _refuse(send: Send, error: InputError) -> None:
     }
     if error.index is not None:
         told["index"] = error.index
-    # The rest of a body that was not read would be taken for the next request.
-    headers = [(b"connection", b"close")] if error.status in (408, 413, 415) else []
-    if error.status == 405:
-        headers.append((b"allow", b"POST"))
+    headers = [(b"allow", b"POST")] if error.status == 405 else []
     await _answer(send, error.status, {"error": told}, headers)
 
 

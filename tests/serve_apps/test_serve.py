@@ -208,12 +208,9 @@ def test_a_body_of_100_mb_disturbs_nobody(running: Running, client: httpx.Client
     declared = {"content-type": "application/json", "content-length": str(100 * 2**20)}
     undeclared = {"content-type": "application/json"}
     for headers in (declared, undeclared):
-        try:
-            answer = client.post("/telemetry", content=chunks(), headers=headers)
-            assert answer.status_code == 413
-            assert answer.json()["error"]["field"] == "body"
-        except httpx.WriteError:
-            pass  # the server closed while the client was still sending
+        answer = client.post("/telemetry", content=chunks(), headers=headers)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["field"] == "body"
     now_ms = time.time_ns() // 1_000_000
     metrics = {"vib_x": 1.0, "temperature_c": 50.0}
     ok = client.post("/telemetry", json={"device_id": "a", "ts": now_ms, "metrics": metrics})
