@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.columns import Column, Columns
+from fleetpulse.columns import NEVER, Column, Columns
 from fleetpulse.effects import F32, I32, I64, AlertKind
 from fleetpulse.profile import AlertRule
 from fleetpulse.ragged import in_turns
-
-NEVER = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +78,8 @@ class AlertStates(Columns):
         allowed = end_us >= self.cleared_us[rows] + dedup_us
         raised = ~is_open & (over >= rule.raise_after) & allowed
         cleared = is_open & (under >= rule.clear_after)
-        self.over[rows] = np.where(cleared, 0, over)
-        self.under[rows] = np.where(raised, 0, under)
+        self.over[rows] = over
+        self.under[rows] = under
         self.peak[rows] = peak
         self.score[rows] = scores
         self.score_us[rows] = end_us

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetpulse.alerts import AlertStates, Transition
-from fleetpulse.columns import Arrays, under
+from fleetpulse.columns import NEVER, Arrays, under
+from fleetpulse.decode import Decoder
 from fleetpulse.effects import F32, I32, I64, Resolution
 from fleetpulse.identity import phase_of
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces, turns
 from fleetpulse.profile import Profile
-from fleetpulse.rings import NEVER, Rings, Settled
+from fleetpulse.rings import Rings, Settled
 from fleetpulse.rollups import Buckets, Rollups, joined
 from fleetpulse.statistics import describe
 from fleetpulse.zscore import ZScores
@@ -49,6 +50,7 @@ class Cohort:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.layout = Layout.of(profile)
+        self.decoder = Decoder(profile)
         self.keys: list[bytes] = []
         self.partitions: I32 = np.empty(0, np.int32)
         self.phases: I64 = np.empty(0, np.int64)
@@ -144,8 +146,11 @@ class Cohort:
     def _skip(self, rows: I64, targets: I64) -> None:
         """Let time pass over slots that nobody sent, closing what ends in them."""
         skipped = 0
+        # beyond the ring there are no values, and beyond one more second no second that a score
+        # of them belongs to
+        empty = self.layout.ring + self.layout.second
         while len(rows):
-            if skipped >= self.layout.ring:
+            if skipped >= empty:
                 self._close_none(self.rings.jump(rows, targets))
                 return
             self._close(self.rings.skip(rows, targets))
@@ -244,7 +249,7 @@ def _covered(samples: F32, coverage_min: float) -> NDArray[np.bool_]:
     """Windows with enough values, and at least one of each channel."""
     present: NDArray[np.bool_] = ~np.isnan(samples)
     each_channel = np.all(np.any(present, axis=1), axis=1)
-    enough = np.count_nonzero(present, axis=(1, 2)) >= coverage_min * present[0].size
+    enough = np.count_nonzero(present, axis=(1, 2)) / present[0].size >= coverage_min
     return np.asarray(each_channel & enough)
 
 

@@ -8,6 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fleetpulse.effects import I64
 
+NEVER = -(1 << 62)
+"""A slot, second or microsecond before every other; sums with a few of them stay in 64 bits."""
 Arrays = dict[str, NDArray[np.generic]]
 
 

@@ -1,226 +1,56 @@
-"""Records of one cohort to pieces: one frombuffer for all frames of one layout.
+"""Records of one cohort to pieces for its rings.
 
 Bounds on event time and values are checked here, so that the rings see only usable samples.
 Record numbers are indices into the lists handed to `decode`, which are in log order.
 """
 
-from dataclasses import dataclass
-from math import isfinite, nan
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.effects import F32, I64, Reason
-from fleetpulse.errors import InputError
+from fleetpulse.effects import I64, Reason
+from fleetpulse.frames import FrameReader, Frames, Refusal
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces
 from fleetpulse.profile import Profile
-from fleetpulse.wire import (
-    HEADER_DTYPE,
-    TAGS,
-    canonical_layout,
-    decode_block,
-    decode_telemetry,
-    kind_of,
-)
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
-_TS_MS_MAX = 1 << 52
+_I64_MAX = (1 << 63) - 1
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A record that cannot be used."""
-
-    record: int
-    reason: Reason
-    detail: str
-
-
-class _Unusable(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """Decoded frames of equal length. samples: float32 [n, count, channels]."""
-
-    records: I64
-    t0_us: I64
-    period_ns: I64
-    samples: F32
-    partial: bool = False
-    """NaN marks a channel that the message does not have."""
-
-    def take(self, index: I64) -> "Frames":
-        """Some of them."""
-        return Frames(
-            self.records[index],
-            self.t0_us[index],
-            self.period_ns[index],
-            self.samples[index],
-            self.partial,
-        )
+Bools = NDArray[np.bool_]
 
 
 class Decoder:
     """Decodes one profile's records."""
 
     def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self.layout = Layout.of(profile)
-        self._channel = {name: i for i, name in enumerate(profile.channels)}
+        self._profile = profile
+        self._layout = Layout.of(profile)
+        self._reader = FrameReader(profile)
 
     def decode(
         self, rows: I64, values: list[bytes], log_time_us: I64
     ) -> tuple[Pieces | None, list[Refusal]]:
-        """rows, values, log_time_us: of each record. No usable record: no pieces."""
-        refusals: list[Refusal] = []
-        groups = self._alike(values)
-        done = np.concatenate([np.empty(0, np.int64), *(group.records for group in groups)])
-        if len(done) < len(values):
-            odd = np.setdiff1d(np.arange(len(values)), done)
-            groups += self._one_by_one(values, odd, refusals)
-        usable = [
-            frames
-            for group in groups
-            if (frames := self._check(group, log_time_us[group.records], refusals)) is not None
-        ]
-        return self._pieces(usable, rows), refusals
+        """rows, values, log_time_us: of each record. No usable record: no pieces.
 
-    def _alike(self, values: list[bytes]) -> list[Frames]:
-        """Canonical blocks as long as the first value, which is the usual case for all."""
-        first = values[0]
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        alike = np.flatnonzero(lengths == len(first))
-        block = self._canonical(first)
-        if block is None:
-            return []
-        start, end = block
-        count = (end - start) // (4 * self.layout.channels)
-        joined = b"".join(values if len(alike) == len(values) else [values[i] for i in alike])
-        header_bytes = HEADER_DTYPE.itemsize
-        dtype = np.dtype(
-            {
-                "names": ["header", "samples"],
-                "formats": [HEADER_DTYPE, ("<f4", (count, self.layout.channels))],
-                "offsets": [0, start],
-                "itemsize": len(first),
-            }
-        )
-        array = np.frombuffer(joined, dtype)
-        raw = np.frombuffer(joined, np.uint8).reshape(len(alike), len(first))
-        pattern = np.frombuffer(first, np.uint8)
-        header = array["header"]
-        fits = header["count"] == count
-        for name, tag in TAGS.items():
-            fits &= header[name] == tag
-        fits &= (raw[:, header_bytes:start] == pattern[header_bytes:start]).all(axis=1)
-        # the tag and length of device_id behind the samples; its text does not matter here
-        fits &= (raw[:, end : end + 2] == pattern[end : end + 2]).all(axis=1)
-        fits &= (header["revision"] == 0) | (header["revision"] == self.profile.revision)
-        if not fits.all():
-            array, alike = array[fits], alike[fits]
-        header = array["header"]
-        period_ns = header["period_ns"].astype(np.int64)
-        return [Frames(alike, header["t0_us"].astype(np.int64), period_ns, array["samples"])]
+        Refusals are in the order of their records.
+        """
+        groups, refusals = self._reader.read(values)
+        parts: list[Pieces] = []
+        for group in groups:
+            admitted = self._admitted(group, log_time_us[group.records], refusals)
+            if len(admitted.records):
+                parts += self._placed(admitted, rows)
+        refusals.sort(key=lambda refusal: refusal.record)
+        return _in_log_order(parts), refusals
 
-    def _canonical(self, value: bytes) -> tuple[int, int] | None:
-        """Where a usable canonical block has its samples."""
-        try:
-            if kind_of(value) != "block":
-                return None
-            layout, block = canonical_layout(value), decode_block(value)
-        except InputError:
-            return None
-        if layout is None or not block.count:
-            return None
-        return layout if self._shape_fits(block.count, len(block.samples)) else None
-
-    def _shape_fits(self, count: int, size: int) -> bool:
-        return count > 0 and size == count * self.layout.channels * 4
-
-    def _one_by_one(
-        self, values: list[bytes], records: I64, refusals: list[Refusal]
-    ) -> list[Frames]:
-        groups: list[Frames] = []
-        singles: list[tuple[int, int, list[float]]] = []
-        for record in records.tolist():
-            try:
-                if kind_of(values[record]) == "block":
-                    groups.append(self._block(record, values[record]))
-                else:
-                    singles.append((record, *self._telemetry(values[record])))
-            except InputError as error:
-                refusals.append(Refusal(record, Reason.UNDECODABLE, str(error)))
-            except _Unusable as error:
-                refusals.append(Refusal(record, error.reason, str(error)))
-        if singles:
-            at, t0_us, numbers = zip(*singles, strict=True)
-            groups.append(
-                Frames(
-                    np.array(at, np.int64),
-                    np.array(t0_us, np.int64),
-                    np.full(len(at), self.layout.period_ns, np.int64),
-                    np.array(numbers, np.float32)[:, None, :],
-                    partial=True,
-                )
-            )
-        return groups
-
-    def _block(self, record: int, value: bytes) -> Frames:
-        block = decode_block(value)
-        if block.profile_revision not in (0, self.profile.revision):
-            raise _Unusable(
-                Reason.WRONG_SHAPE, f"profile_revision: the device has {self.profile.ref}"
-            )
-        if not self._shape_fits(block.count, len(block.samples)):
-            raise _Unusable(
-                Reason.WRONG_SHAPE,
-                f"samples: {len(block.samples)} bytes are not float32 "
-                f"[{block.count}, {self.layout.channels}]",
-            )
-        if block.period_ns >= 1 << 63:
-            raise _Unusable(Reason.WRONG_SHAPE, "period_ns: is out of range")
-        shape = (1, block.count, self.layout.channels)
-        return Frames(
-            np.array([record]),
-            np.array([block.t0_us], np.int64),
-            np.array([block.period_ns], np.int64),
-            np.frombuffer(block.samples, "<f4").reshape(shape),
-        )
-
-    def _telemetry(self, value: bytes) -> tuple[int, list[float]]:
-        """Event time and one value per channel, NaN where the message has none."""
-        message = decode_telemetry(value)
-        if not message.metrics:
-            raise _Unusable(Reason.WRONG_SHAPE, "metrics: is empty")
-        numbers = [nan] * self.layout.channels
-        for name, number in message.metrics.items():
-            channel = self._channel.get(name)
-            if channel is None:
-                raise _Unusable(
-                    Reason.UNKNOWN_CHANNEL,
-                    f"metrics.{name}: {self.profile.ref} has no such channel",
-                )
-            if not isfinite(number) or abs(number) > _FLOAT32_MAX:
-                raise _Unusable(Reason.NOT_FINITE, f"metrics.{name}: must be a finite float32")
-            numbers[channel] = number
-        if abs(message.ts) > _TS_MS_MAX:
-            raise _Unusable(Reason.WRONG_SHAPE, "ts: is out of range")
-        return message.ts * 1000, numbers
-
-    def _check(self, frames: Frames, log_time_us: I64, refusals: list[Refusal]) -> Frames | None:
-        """Refuse frames that are too long, not finite, or out of the bounds of time."""
-        profile = self.profile
+    def _admitted(self, frames: Frames, log_time_us: I64, refusals: list[Refusal]) -> Frames:
+        """Frames that are not too long, are finite, and lie within the bounds of time."""
+        profile = self._profile
         n, count, _ = frames.samples.shape
-        if not n:
-            return None
-        # as floats: a hostile period times a count may not fit 64 bits
-        last_us = frames.t0_us + (count - 1) * (frames.period_ns.astype(np.float64) / 1000.0)
-        tests: list[tuple[NDArray[np.bool_], Reason, str]] = [
+        latest_us = log_time_us + round(profile.future_bound_s * 1e6)
+        earliest_us = log_time_us - round(profile.past_bound_s * 1e6)
+        tests: list[tuple[Bools, Reason, str]] = [
             (
                 np.full(n, count > profile.block_samples_max),
                 Reason.WRONG_SHAPE,
@@ -229,16 +59,16 @@ class Decoder:
             (
                 (frames.period_ns <= 0) & (count > 1),
                 Reason.WRONG_SHAPE,
-                "period_ns: must be positive",
+                "period_ns: must be positive and fit 63 bits",
             ),
             (_infinite(frames), Reason.NOT_FINITE, "samples: must be finite"),
             (
-                last_us > log_time_us + profile.future_bound_s * 1e6,
+                _ends_after(frames, latest_us),
                 Reason.FUTURE,
                 f"more than {profile.future_bound_s:g} s ahead of log time",
             ),
             (
-                frames.t0_us < log_time_us - profile.past_bound_s * 1e6,
+                frames.t0_us < earliest_us,
                 Reason.PAST,
                 f"more than {profile.past_bound_s:g} s behind log time",
             ),
@@ -248,54 +78,44 @@ class Decoder:
             new = np.flatnonzero(failed & ~refused)
             refusals += [Refusal(int(frames.records[i]), reason, detail) for i in new]
             refused |= failed
-        if not refused.any():
-            return frames
-        return None if refused.all() else frames.take(np.flatnonzero(~refused))
+        return frames.take(np.flatnonzero(~refused)) if refused.any() else frames
 
-    def _pieces(self, groups: list[Frames], rows: I64) -> Pieces | None:
-        if not groups:
-            return None
-        parts = [self._placed(group, rows) for group in groups]
-        if len(parts) == 1:
-            return parts[0]
-        bases = np.cumsum([0] + [len(part.samples) for part in parts[:-1]])
-        records = np.concatenate([part.records for part in parts])
-        order = np.argsort(records, kind="stable")
-        sources = np.concatenate([p.sources + b for p, b in zip(parts, bases, strict=True)])
-        return Pieces(
-            np.concatenate([part.rows for part in parts])[order],
-            np.concatenate([part.slots for part in parts])[order],
-            np.concatenate([part.counts for part in parts])[order],
-            sources[order],
-            records[order],
-            np.concatenate([part.samples for part in parts]),
-            all(part.complete for part in parts),
-        )
+    def _placed(self, frames: Frames, rows: I64) -> Iterator[Pieces]:
+        """Frames of the profile's period are consecutive slots; others find theirs by time."""
+        if frames.samples.shape[1] == 1:
+            yield self._on_grid(frames, rows)
+            return
+        aligned = frames.period_ns == self._layout.period_ns
+        if aligned.all():
+            yield self._on_grid(frames, rows)
+            return
+        if aligned.any():
+            yield self._on_grid(frames.take(np.flatnonzero(aligned)), rows)
+            frames = frames.take(np.flatnonzero(~aligned))
+        steps = np.arange(frames.samples.shape[1])
+        t_ns = frames.t0_us[:, None] * 1000 + steps * frames.period_ns[:, None]
+        slots = self._layout.slots_of(t_ns)
+        near = slots[:, -1] - slots[:, 0] < self._profile.block_samples_max
+        for chosen, placed in ((near, _with_gaps), (~near, _one_by_one)):
+            at = np.flatnonzero(chosen)
+            if len(at):
+                yield placed(frames.take(at), slots[at], rows)
 
-    def _placed(self, frames: Frames, rows: I64) -> Pieces:
-        """Frames on the profile's grid are one piece each; of others each sample finds its slot."""
+    def _on_grid(self, frames: Frames, rows: I64) -> Pieces:
         n, count, channels = frames.samples.shape
         samples = frames.samples.reshape(n * count, channels)
-        t_ns = frames.t0_us * 1000
-        records = frames.records
-        if count == 1 or (frames.period_ns == self.layout.period_ns).all():
-            counts = np.full(n, count, np.int64)
-        else:
-            t_ns = (t_ns[:, None] + np.arange(count) * frames.period_ns[:, None]).ravel()
-            records = np.repeat(records, count)
-            counts = np.ones(n * count, np.int64)
         return Pieces(
-            rows[records],
-            self.layout.slots_of(t_ns),
-            counts,
-            np.cumsum(counts) - counts,
-            records,
+            rows[frames.records],
+            self._layout.slots_of(frames.t0_us * 1000),
+            np.full(n, count, np.int64),
+            np.arange(n) * count,
+            frames.records,
             samples,
             not (frames.partial and bool(np.isnan(samples).any())),
         )
 
 
-def _infinite(frames: Frames) -> NDArray[np.bool_]:
+def _infinite(frames: Frames) -> Bools:
     """Frames with a value that no sensor sends."""
     if frames.partial:
         return np.zeros(len(frames.records), bool)
@@ -303,3 +123,66 @@ def _infinite(frames: Frames) -> NDArray[np.bool_]:
     if finite.all():
         return np.zeros(len(frames.records), bool)
     return np.asarray(~finite.all(axis=(1, 2)))
+
+
+def _ends_after(frames: Frames, latest_us: I64) -> Bools:
+    """Frames whose newest sample is later; a hostile period times a count may not fit 64 bits."""
+    after = frames.t0_us > latest_us
+    count = frames.samples.shape[1]
+    if count > 1:
+        begin_us = np.maximum(frames.t0_us, latest_us - _I64_MAX // 1000)
+        after |= frames.period_ns > (latest_us - begin_us) * 1000 // (count - 1)
+    return after
+
+
+def _with_gaps(frames: Frames, slots: I64, rows: I64) -> Pieces:
+    """One piece per frame, absent where no sample falls; of several in a slot the first counts."""
+    counts = slots[:, -1] - slots[:, 0] + 1
+    sources = np.cumsum(counts) - counts
+    samples = np.full((int(counts.sum()), frames.samples.shape[2]), np.nan, np.float32)
+    at = slots - slots[:, :1] + sources[:, None]
+    first = _first_in_slot(slots)
+    samples[at.ravel()[first]] = frames.samples.reshape(-1, samples.shape[1])[first]
+    complete = not np.isnan(samples).any()
+    return Pieces(
+        rows[frames.records], slots[:, 0], counts, sources, frames.records, samples, complete
+    )
+
+
+def _one_by_one(frames: Frames, slots: I64, rows: I64) -> Pieces:
+    """One piece per sample; of several in a slot the first counts."""
+    n, count, channels = frames.samples.shape
+    sources = _first_in_slot(slots)
+    records = np.repeat(frames.records, count)[sources]
+    return Pieces(
+        rows[records],
+        slots.ravel()[sources],
+        np.ones(len(sources), np.int64),
+        sources,
+        records,
+        frames.samples.reshape(n * count, channels),
+        complete=True,
+    )
+
+
+def _first_in_slot(slots: I64) -> I64:
+    """Flat indices of the samples that are the first of their frame in their slot."""
+    return np.flatnonzero(np.diff(slots, axis=1, prepend=slots[:, :1] - 1))
+
+
+def _in_log_order(parts: list[Pieces]) -> Pieces | None:
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    bases = np.cumsum([0] + [len(part.samples) for part in parts[:-1]])
+    records = np.concatenate([part.records for part in parts])
+    order = np.argsort(records, kind="stable")
+    sources = np.concatenate([p.sources + b for p, b in zip(parts, bases, strict=True)])
+    return Pieces(
+        np.concatenate([part.rows for part in parts])[order],
+        np.concatenate([part.slots for part in parts])[order],
+        np.concatenate([part.counts for part in parts])[order],
+        sources[order],
+        records[order],
+        np.concatenate([part.samples for part in parts]),
+        all(part.complete for part in parts),
+    )

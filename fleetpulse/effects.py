@@ -169,8 +169,8 @@ class Effects:
         if not partitions:
             return self
         return Effects(
-            scores=[rows for batch in self.scores if (rows := _kept(batch, partitions))],
-            rollups=[rows for batch in self.rollups if (rows := _kept(batch, partitions))],
+            scores=_kept(self.scores, partitions),
+            rollups=_kept(self.rollups, partitions),
             alerts=[event for event in self.alerts if event.partition not in partitions],
             dead=[record for record in self.dead if record.partition not in partitions],
             late=[record for record in self.late if record.partition not in partitions],
@@ -188,11 +188,13 @@ class Effects:
 Rows = TypeVar("Rows", ScoreRows, RollupRows)
 
 
-def _kept(rows: Rows, dropped: frozenset[int]) -> Rows | None:
-    """The rows of other partitions than the dropped ones; None if there are none."""
-    keep = np.flatnonzero(~np.isin(rows.partitions, list(dropped)))
-    if not len(keep):
-        return None
+def _kept(batches: list[Rows], dropped: frozenset[int]) -> list[Rows]:
+    """The rows of other partitions than the dropped ones; batches without any are left out."""
+    kept = [np.flatnonzero(~np.isin(rows.partitions, list(dropped))) for rows in batches]
+    return [_taken(rows, keep) for rows, keep in zip(batches, kept, strict=True) if len(keep)]
+
+
+def _taken(rows: Rows, keep: I64) -> Rows:
     changed: dict[str, Any] = {"devices": [rows.devices[i] for i in keep.tolist()]}
     for spec in fields(rows):
         column = getattr(rows, spec.name)

@@ -12,14 +12,12 @@ import numpy as np
 
 from fleetpulse.cohort import ClosedWindows, Cohort
 from fleetpulse.control import ControlState
-from fleetpulse.decode import Decoder
 from fleetpulse.directory import ABSENT, Directory
 from fleetpulse.effects import F32, I64, DeviceSeen, Effects, Reason, Rejection, WindowBatch
 from fleetpulse.errors import InputError, Refused
 from fleetpulse.identity import CONTROL_KEY, TICK_KEY, DeviceKey, partition_of
 from fleetpulse.outcome import add_effects
 from fleetpulse.ports import RecordBatch
-from fleetpulse.profile import Profile
 from fleetpulse.retirement import retire
 
 
@@ -49,7 +47,6 @@ class Engine:
         self.partitions: dict[int, PartitionState] = {}
         self.directory = Directory()
         self.samples_total = 0
-        self._decoders: dict[Profile, Decoder] = {}
         self._effects = Effects()
         self._open: list[tuple[Cohort, ClosedWindows]] = []
 
@@ -159,9 +156,8 @@ class Engine:
     def _absorb(
         self, cohort: Cohort, rows: I64, batch: RecordBatch, at: I64, log_time_us: I64
     ) -> None:
-        decoder = self._decoders.setdefault(cohort.profile, Decoder(cohort.profile))
         values = batch.values if len(at) == len(batch) else [batch.values[i] for i in at]
-        pieces, refusals = decoder.decode(rows, values, log_time_us[at])
+        pieces, refusals = cohort.decoder.decode(rows, values, log_time_us[at])
         for refusal in refusals:
             i = int(at[refusal.record])
             self._reject(batch, i, int(log_time_us[i]), refusal.reason, refusal.detail)

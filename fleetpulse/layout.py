@@ -13,7 +13,7 @@ from fleetpulse.profile import SECOND_NS, Profile
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes in slots, all from one profile."""
+    """Sizes in slots, all from one profile, which says what they are."""
 
     channels: int
     period_ns: int
@@ -21,27 +21,21 @@ class Layout:
     hop: int
     lateness: int
     second: int
-    """Most slots in one second; 1 for rates below 1 Hz."""
     run_max: int
-    """Most slots that are applied to a device at once."""
     ring: int
-    """Slots kept per device: the longest open unit, the lateness bound and one run."""
 
     @classmethod
     def of(cls, profile: Profile) -> "Layout":
         """The layout of a profile."""
-        second = max(1, -(-SECOND_NS // profile.period_ns))
-        run_max = 2 * profile.block_samples_max
-        longest = max(profile.window.size, second)
         return cls(
             channels=len(profile.channels),
             period_ns=profile.period_ns,
             window=profile.window.size,
             hop=profile.window.hop,
             lateness=profile.lateness_slots,
-            second=second,
-            run_max=run_max,
-            ring=longest + profile.lateness_slots + run_max,
+            second=profile.second_slots,
+            run_max=profile.run_slots,
+            ring=profile.ring_slots,
         )
 
     def slots_of(self, t_ns: I64) -> I64:

@@ -86,6 +86,7 @@ class DeviceView:
     score: float
     """Of the newest scored window; NaN: none yet."""
     score_end_us: int
+    """0: none yet."""
     threshold: float
     alert_open: bool
     alert_id: str

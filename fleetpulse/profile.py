@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fleetpulse.errors import ConfigError
 
 CHANNELS_MAX = 64
+CHANNEL_NAME_MAX = 128
+RING_VALUES_MAX = 1 << 23
+"""Values kept per device: 32 MiB."""
 SECOND_NS = 1_000_000_000
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class WindowSpec(_Frozen):
@@ -54,7 +57,7 @@ class AlertRule(_Frozen):
     """Hysteresis: scores below threshold * clear_ratio count towards clearing."""
     clear_after: int = Field(4, ge=1, le=1000)
     """Consecutive windows below that clear it."""
-    dedup_s: float = Field(60.0, ge=0)
+    dedup_s: float = Field(60.0, ge=0, le=1e9)
     """After an alert cleared, a new one is raised at the earliest this much event time later."""
 
 
@@ -62,12 +65,13 @@ class Profile(_Frozen):
     """One revision of one kind of device."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    revision: int = Field(1, ge=1)
+    revision: int = Field(1, ge=1, lt=1 << 31)
     channels: tuple[str, ...] = Field(min_length=1, max_length=CHANNELS_MAX)
-    rate_hz: float = Field(gt=0, le=100_000)
+    rate_hz: float = Field(ge=1e-5, le=20_000)
+    """Slots per second. At 20 kHz the samples of a day still fit the rollups' int32 counts."""
     lateness_ms: int = Field(0, ge=0, le=3_600_000)
     """How far a sample may be behind its device's newest one and still count."""
-    past_bound_s: float = Field(86_400.0, gt=0)
+    past_bound_s: float = Field(86_400.0, gt=0, le=4e9)
     """How far event time may be behind log time."""
     future_bound_s: float = Field(5.0, gt=0, le=3600)
     """How far event time may be ahead of log time."""
@@ -79,17 +83,40 @@ class Profile(_Frozen):
     zscore: ZScoreSpec = ZScoreSpec()
     alert: AlertRule
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _ordered(cls, channels: object) -> object:
+        if not isinstance(channels, list | tuple):
+            why = "must be a list: the order of channels is that of the samples"
+            raise ValueError(why)  # noqa: TRY004  # pydantic reports ValueError
+        return channels
+
     @field_validator("channels")
     @classmethod
-    def _distinct(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(channels)) != len(channels) or not all(channels):
-            raise ValueError("channel names must be distinct and not empty")
+    def _usable_names(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(channels)) != len(channels):
+            raise ValueError("channel names must be distinct")
+        for name in channels:
+            if not (name.isprintable() and 1 <= len(name) <= CHANNEL_NAME_MAX):
+                raise ValueError(
+                    f"channel names must be 1 to {CHANNEL_NAME_MAX} printable characters"
+                )
         return channels
 
     @model_validator(mode="after")
     def _hop_within_window(self) -> Self:
         if self.window.hop > self.window.size:
             raise ValueError("window.hop must not exceed window.size")
+        return self
+
+    @model_validator(mode="after")
+    def _bounded_memory(self) -> Self:
+        if self.ring_slots * len(self.channels) > RING_VALUES_MAX:
+            raise ValueError(
+                f"window.size, rate_hz, lateness_ms and block_samples_max need {self.ring_slots} "
+                f"slots of {len(self.channels)} channels per device; at most {RING_VALUES_MAX} "
+                "values are kept"
+            )
         return self
 
     @property
@@ -112,6 +139,21 @@ class Profile(_Frozen):
         """The lateness bound, rounded up to slots."""
         return -(-self.lateness_ms * 1_000_000 // self.period_ns)
 
+    @property
+    def second_slots(self) -> int:
+        """Most slots in one second; 1 for rates below 1 Hz."""
+        return max(1, -(-SECOND_NS // self.period_ns))
+
+    @property
+    def run_slots(self) -> int:
+        """Most slots that are applied to a device at once."""
+        return 2 * self.block_samples_max
+
+    @property
+    def ring_slots(self) -> int:
+        """Slots kept per device: the longest open unit, the lateness bound and one run."""
+        return max(self.window.size, self.second_slots) + self.lateness_slots + self.run_slots
+
     def to_yaml(self) -> str:
         """The text a control record carries."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -120,10 +162,12 @@ class Profile(_Frozen):
 def profile_from_yaml(text: str, *, source: str = "profile") -> Profile:
     """Parse and validate; raises ConfigError naming source and field."""
     try:
-        return Profile.model_validate(yaml.safe_load(text))
+        document = yaml.safe_load(text)
+    except Exception as error:  # a hostile scalar or depth raises far more than YAMLError
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    try:
+        return Profile.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "profile"
         raise ConfigError(f"{source}: {field}: {first['msg']}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error

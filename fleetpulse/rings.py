@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.columns import Column, Columns
+from fleetpulse.columns import NEVER, Column, Columns
 from fleetpulse.effects import F32, I64
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces, Turn
 from fleetpulse.ragged import ragged_range
-
-NEVER = -(1 << 62)
 
 Bools = NDArray[np.bool_]
 
@@ -171,15 +169,13 @@ class Rings(Columns):
         head = np.repeat(self.head[rows], counts)
         incoming = pieces.samples[ragged_range(pieces.sources[chosen], counts)]
         held = flat[cells]
-        held[slot >= head] = np.nan
-        late = slot < head - self.layout.lateness
+        held[(slot >= head) | (slot < head - self.layout.ring)] = np.nan
         fresh = np.isnan(held)
-        news = (fresh & ~np.isnan(incoming)).any(axis=1)
-        too_late = late & (news | (slot < head - self.layout.ring))
+        late = slot < head - self.layout.lateness
         on_time = ~late
         flat[cells[on_time]] = np.where(fresh[on_time], incoming[on_time], held[on_time])
-        owner = np.repeat(chosen, counts)
-        return np.unique(owner[too_late])
+        news = (fresh & ~np.isnan(incoming)).any(axis=1)
+        return np.unique(np.repeat(chosen, counts)[late & news])
 
     def settle(self, rows: I64) -> Settled:
         """Recompute the frontier of rows that have incomplete slots."""

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.columns import Arrays, Column, Columns, under
+from fleetpulse.columns import NEVER, Arrays, Column, Columns, under
 from fleetpulse.effects import F32, I64, RESOLUTION_S, Resolution
 from fleetpulse.ragged import in_turns
 from fleetpulse.statistics import Stats, merge, single
 
-NEVER = -(1 << 62)
 LEVELS: tuple[Resolution, ...] = ("minute", "hour", "day")
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from fleetpulse.cohort import Cohort
+from fleetpulse.columns import NEVER
 from fleetpulse.engine import Engine
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import DeviceView, LiveSamples
 from fleetpulse.outcome import alert_id
-from fleetpulse.rings import NEVER
 
 
 def device_view(engine: Engine, key: bytes) -> DeviceView | None:
@@ -36,7 +36,7 @@ def device_view(engine: Engine, key: bytes) -> DeviceView | None:
         window=window,
         window_end_us=_time_us(cohort, head),
         score=float(alerts.score[row]),
-        score_end_us=int(alerts.score_us[row]),
+        score_end_us=int(alerts.score_us[row]) if alerts.score_us[row] != NEVER else 0,
         threshold=profile.alert.threshold,
         alert_open=is_open,
         alert_id=alert_id(key, profile.ref, int(alerts.raised_start_us[row])) if is_open else "",

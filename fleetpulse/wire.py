@@ -7,7 +7,7 @@ header, the `samples` field, then `device_id`. Anything else takes the protobuf 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -64,6 +64,14 @@ class Block:
     count: int
     samples: bytes | memoryview
     device_id: str
+
+
+class Canonical(NamedTuple):
+    """Byte positions: samples are [begin, end); the text of device_id is the rest from `name`."""
+
+    begin: int
+    end: int
+    name: int
 
 
 def kind_of(value: bytes) -> Kind:
@@ -138,35 +146,29 @@ def decode_telemetry(value: bytes) -> Telemetry:
         raise InputError("body", "is not a Telemetry message", status=400) from error
 
 
-def canonical_layout(value: bytes) -> tuple[int, int] | None:
-    """Where the samples of a canonical block begin and end; None if it needs the parser."""
-    if _sliced(value) is None:
+def canonical_layout(value: bytes) -> Canonical | None:
+    """Where a canonical block has its parts; None if it needs the parser. Raises InputError."""
+    if len(value) <= _HEADER_BYTES or _HEADER.unpack_from(value)[::2] != _TAGS:
         return None
-    length, start = _varint(value, _HEADER_BYTES)
-    return start, start + length
+    length, begin = _varint(value, _HEADER_BYTES)
+    end = begin + length
+    if end > len(value):
+        raise InputError("samples", "is cut off", status=400)
+    if end == len(value):
+        return Canonical(begin, end, end)
+    if value[end] != _DEVICE_TAG:
+        return None
+    name_length, name = _varint(value, end + 1)
+    return Canonical(begin, end, name) if name + name_length == len(value) else None
 
 
 def _sliced(value: bytes) -> Block | None:
-    if len(value) <= _HEADER_BYTES:
+    layout = canonical_layout(value)
+    if layout is None:
         return None
-    tag0, t0_us, tag1, period, tag2, sequence, tag3, revision, tag4, count, tag5 = (
-        _HEADER.unpack_from(value)
-    )
-    if (tag0, tag1, tag2, tag3, tag4, tag5) != _TAGS:
-        return None
-    length, start = _varint(value, _HEADER_BYTES)
-    end = start + length
-    if end > len(value):
-        raise InputError("samples", "is cut off", status=400)
-    name = ""
-    if end < len(value):
-        if value[end] != _DEVICE_TAG:
-            return None
-        name_length, at = _varint(value, end + 1)
-        if at + name_length != len(value):
-            return None
-        name = _text(value[at:])
-    return Block(t0_us, period, sequence, revision, count, memoryview(value)[start:end], name)
+    t0_us, period_ns, sequence, revision, count = _HEADER.unpack_from(value)[1::2]
+    samples = memoryview(value)[layout.begin : layout.end]
+    return Block(t0_us, period_ns, sequence, revision, count, samples, _text(value[layout.name :]))
 
 
 def _parsed(value: bytes) -> Block:

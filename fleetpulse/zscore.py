@@ -13,6 +13,7 @@ from fleetpulse.ragged import in_turns
 from fleetpulse.statistics import tree_sum
 
 CLIP_SIGMA = 3.0
+_SCORE_MAX = float(np.finfo(np.float32).max)
 
 
 class ZScores(Columns):
@@ -51,7 +52,9 @@ class ZScores(Columns):
         mean, variance = self.mean[rows], self.variance[rows]
         sigma = np.maximum(np.sqrt(variance), self.spec.deviation_floor)
         deviation = x - mean
-        score = np.where(warm, 0.0, np.abs(deviation / sigma).max(axis=1))
+        with np.errstate(over="ignore"):
+            farthest = np.abs(deviation / sigma).max(axis=1)
+        score = np.where(warm, 0.0, np.minimum(farthest, _SCORE_MAX))
         weight = np.where(warm, 1.0 / (seen + 1.0), self.alpha)[:, None]
         clip = CLIP_SIGMA * sigma
         step = np.where(warm[:, None], deviation, np.clip(deviation, -clip, clip))
