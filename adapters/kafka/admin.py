@@ -2,23 +2,16 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
-from adapters.kafka.client import (
-    RECORD_BYTES_MAX,
-    REJECTED_BYTES_MAX,
-    REQUEST_TIMEOUT_S,
-    connection_config,
-    meaning_of,
-)
+from adapters.kafka.admin_connection import AdminConnection
+from adapters.kafka.client import RECORD_BYTES_MAX, REJECTED_BYTES_MAX, REQUEST_TIMEOUT_S
 from fleetpulse.errors import BrokerUnavailable, ConfigError
 from fleetpulse.settings import KafkaSettings
 
@@ -33,9 +26,10 @@ class KafkaAdmin:
     def __init__(self, settings: KafkaSettings, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        self._client = AdminClient(
-            connection_config(settings, client_id=f"{settings.topic_prefix}admin")
+        self._connection = AdminConnection(
+            settings, client_id=f"{settings.topic_prefix}admin", timeout_s=timeout_s
         )
+        self._client = self._connection.client
 
     def create_topics(self) -> list[str]:
         """Create what is missing, check what exists; returns the names created.
@@ -54,7 +48,9 @@ class KafkaAdmin:
         missing = [topic for name, topic in wanted.items() if name not in existing]
         created = []
         for name, future in (self._client.create_topics(missing) if missing else {}).items():
-            if self._answer(future, f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS):
+            if self._connection.answer(
+                future, f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS
+            ):
                 created.append(name)
         if created:
             self._wait_until_served(wanted)
@@ -103,7 +99,8 @@ class KafkaAdmin:
             dict.fromkeys(positions, spec), request_timeout=self._timeout_s
         )
         return {
-            each: self._answer(future, "list offsets").offset for each, future in futures.items()
+            each: self._connection.answer(future, "list offsets").offset
+            for each, future in futures.items()
         }
 
     def _topics(self) -> list[NewTopic]:
@@ -138,7 +135,7 @@ class KafkaAdmin:
             TopicCollection(list(names)), request_timeout=self._timeout_s
         )
         answers = {
-            name: self._answer(
+            name: self._connection.answer(
                 future, f"describe topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART
             )
             for name, future in futures.items()
@@ -150,22 +147,10 @@ class KafkaAdmin:
         if name not in existing:
             return
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        config = self._answer(
+        config = self._connection.answer(
             self._client.describe_configs([resource])[resource],
             f"describe topic {name}",
             ignore=KafkaError.TOPIC_AUTHORIZATION_FAILED,
         )
         if config and config["message.timestamp.type"].value != "LogAppendTime":
             raise ConfigError(f"kafka: topic {name} needs message.timestamp.type=LogAppendTime")
-
-    def _answer(self, future: "Future[Any]", action: str, *, ignore: int | None = None) -> Any:
-        """The result, True for an empty one, None for the ignored error."""
-        try:
-            result = future.result(self._timeout_s + 1)
-        except KafkaException as error:
-            if error.args[0].code() == ignore:
-                return None
-            raise meaning_of(error, action) from error
-        except TimeoutError as error:
-            raise meaning_of(KafkaError(KafkaError._TIMED_OUT), action) from error
-        return True if result is None else result

@@ -1,6 +1,8 @@
 """Configurations of librdkafka. Each line that differs from its defaults says why."""
 
 import logging
+import os
+from pathlib import Path
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -30,7 +32,11 @@ _REFUSED: Final = {
 
 
 def connection_config(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
-    """What every client shares: address, credentials, timeouts."""
+    """What every client shares: address, credentials, timeouts.
+
+    Raises ConfigError for credentials that are missing or files that cannot be read.
+    """
+    _check(settings)
     password = settings.sasl_password
     optional = {
         "sasl.mechanism": settings.sasl_mechanism,
@@ -50,6 +56,19 @@ def connection_config(settings: KafkaSettings, *, client_id: str) -> dict[str, A
         "reconnect.backoff.max.ms": 1000,
         "logger": _log,
     }
+
+
+def _check(settings: KafkaSettings) -> None:
+    if settings.security_protocol.startswith("SASL"):
+        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+            if getattr(settings, name) is None:
+                raise ConfigError(
+                    f"FLEETPULSE_KAFKA__{name.upper()}: {settings.security_protocol} needs it"
+                )
+    for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
+        path: Path | None = getattr(settings, name)
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigError(f"FLEETPULSE_KAFKA__{name.upper()}: {path} cannot be read")
 
 
 def consumer_config(settings: KafkaSettings, *, client_id: str, group: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.client import REQUEST_TIMEOUT_S, SCHEMA_VERSION, consumer_config, meaning_of
 from adapters.kafka.decode import decode_rejected
 from adapters.kafka.durable import BY_KEY, DurableRecord, DurableWriter
@@ -46,6 +47,7 @@ class DeadLetters:
 
     def pending(self, wanted: Callable[[Rejection], bool] = lambda _: True) -> Iterator[DeadLetter]:
         """Wanted letters that were not retried, in log order per partition."""
+        KafkaAdmin(self._settings).topic_id()  # raises what is wrong with the connection
         # Markers stand behind what they mark: one pass for them, one for the letters.
         retried = {
             (message.partition(), offset)

@@ -1,15 +1,12 @@
 """How long a killed shard's work stands still: the broker's settings decide it."""
 
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
-from adapters.kafka.client import REQUEST_TIMEOUT_S, connection_config, meaning_of
-from fleetpulse.errors import BrokerUnavailable
+from adapters.kafka.admin_connection import AdminConnection
+from adapters.kafka.client import REQUEST_TIMEOUT_S
 from fleetpulse.settings import KafkaSettings
 
 TARGET_S: Final = 10.0
@@ -48,18 +45,19 @@ class RecoveryTime:
 
 def recovery_time(settings: KafkaSettings) -> RecoveryTime:
     """Ask all brokers; raises BrokerUnavailable, or ConfigError without the right to ask."""
-    client = AdminClient(connection_config(settings, client_id=f"{settings.topic_prefix}recovery"))
-    try:
-        brokers = client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers
-        resources = [ConfigResource(ConfigResource.Type.BROKER, str(each)) for each in brokers]
-        answers: list[Future[Any]] = [
-            *client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S).values()
-        ]
-        configs = [answer.result(REQUEST_TIMEOUT_S + 1) for answer in answers]
-    except KafkaException as error:
-        raise meaning_of(error, "ask the brokers' settings") from error
-    except TimeoutError as error:
-        raise BrokerUnavailable("kafka: ask the brokers' settings: no answer") from error
+    connection = AdminConnection(
+        settings, client_id=f"{settings.topic_prefix}recovery", timeout_s=REQUEST_TIMEOUT_S
+    )
+    cluster = connection.answer(
+        connection.client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S), "list brokers"
+    )
+    resources = [
+        ConfigResource(ConfigResource.Type.BROKER, each.id_string) for each in cluster.nodes
+    ]
+    answers = connection.client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
+    configs = [
+        connection.answer(answer, "ask the brokers' settings") for answer in answers.values()
+    ]
 
     def slowest(name: str) -> float:
         return max(float(config[name].value) for config in configs) / 1000

@@ -14,6 +14,18 @@ STATEMENT_TIMEOUT_MS: Final = 10_000
 # A stopped owner that holds a progress row locks its successor out at most this long.
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 5_000
 
+_SETTING: Final = "FLEETPULSE_POSTGRES__DSN"
+# A connection that fails has no SQLSTATE. In another language than English it counts as away.
+_REFUSALS: Final = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "certificate",
+    "does not support SSL",
+    "invalid sslmode",
+    "does not exist",
+)
+
 LIMITS: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "keepalives_idle": 5,
@@ -28,11 +40,23 @@ TIMEOUTS: Final = (
 
 
 def connect(dsn: str, *, purpose: str) -> psycopg.Connection[Any]:
-    """An autocommit connection; `purpose` is what the server's activity view shows."""
+    """An autocommit connection; `purpose` is what the server's activity view shows.
+
+    Raises ConfigError when the server, or our trust in it, refuses the connection for good.
+    """
     with unavailable():
-        connection = psycopg.connect(
-            dsn, autocommit=True, application_name=f"fleetpulse-{purpose}", **LIMITS
-        )
+        try:
+            connection = psycopg.connect(
+                dsn, autocommit=True, application_name=f"fleetpulse-{purpose}", **LIMITS
+            )
+        except psycopg.ProgrammingError:
+            # libpq quotes what it does not understand, which may be the password.
+            raise ConfigError(f"{_SETTING}: not a connection string that libpq takes") from None
+        except psycopg.OperationalError as error:
+            said = " ".join(str(error).split())
+            if any(words in said for words in _REFUSALS):
+                raise ConfigError(f"{_SETTING}: {said}") from error
+            raise
         connection.execute(TIMEOUTS)
         return connection
 
@@ -48,4 +72,6 @@ def unavailable() -> Iterator[None]:
         raise ConfigError(f"database: {error}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
         # InternalError: a session that idled too long, a primary that became read-only.
-        raise DatabaseUnavailable(f"database: {error}".strip(), retry_after_s=0.5) from error
+        raise DatabaseUnavailable(
+            f"database: {' '.join(str(error).split())}", retry_after_s=0.5
+        ) from error
