@@ -1,5 +1,7 @@
 """Topics: made once, and never used when they are not as the design needs them."""
 
+import time
+
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -55,6 +57,9 @@ def test_a_topic_made_anew_has_another_id(settings: KafkaSettings) -> None:
     name = settings.topic("telemetry")
     client = AdminClient({"bootstrap.servers": settings.servers})
     client.delete_topics([name])[name].result(10)
+    deadline = time.monotonic() + 10
+    while name in client.list_topics(timeout=10).topics:
+        assert time.monotonic() < deadline, "a deleted topic is still listed"
     with pytest.raises(ConfigError, match="does not exist"):
         admin.topic_id()
     admin.create_topics()
