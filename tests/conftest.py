@@ -6,6 +6,7 @@ ray_cluster: one local Ray for the session.
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -105,6 +106,8 @@ def ray_cluster() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Mark everything this session starts, also indirectly, by an inherited variable."""
     os.environ[SESSION_VARIABLE] = uuid.uuid4().hex
+    # Whoever starts us in the background may ignore SIGINT, and our children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
