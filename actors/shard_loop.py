@@ -140,8 +140,9 @@ class ShardLoop:
             effects = self._process(part)
             busy_s = time.perf_counter() - begun
             self._meter.processed(effects, self._engine.samples_total - samples, busy_s)
-            self._commit.take(part, effects, busy_s)
+            retold = self._commit.take(part, effects, busy_s)
             self._parts.feed.decided(effects)
+            self._parts.feed.committed(Effects(alerts=retold))
 
     def _process(self, batch: RecordBatch) -> Effects:
         try:

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from actors.commit import Commit
+from actors.commit import ALERT_SINK, Commit
 from actors.feed import LiveFeed
 from actors.meter import Meter
 from actors.partitions import Ownership
@@ -16,7 +16,7 @@ from actors.snapshotter import Snapshotter
 from adapters.memory.log import MemoryLog, MemoryLogReader
 from adapters.memory.sink import MemoryEffectSink, MemoryTable
 from adapters.memory.snapshots import MemorySnapshotStore
-from fleetpulse.effects import F32, Effects
+from fleetpulse.effects import F32, AlertEvent, Effects
 from fleetpulse.engine import Engine
 from fleetpulse.errors import Fenced
 from fleetpulse.live import LiveUpdate
@@ -64,6 +64,17 @@ class FailingSink:
         self._sink.close()
 
 
+class Told(LiveFeed):
+    """A feed that only notes the alerts it would publish."""
+
+    def __init__(self, engine: Engine, told: list[AlertEvent]) -> None:
+        super().__init__(engine, _nobody_watches)
+        self._told = told
+
+    def committed(self, effects: Effects) -> None:
+        self._told += effects.alerts
+
+
 class World:
     """What outlives an incarnation: the log, the sinks' tables and the snapshots."""
 
@@ -77,6 +88,8 @@ class World:
         self.snapshots = MemorySnapshotStore()
         self.quarantine = Quarantine()
         self.incarnations = 0
+        self.told: list[AlertEvent] = []
+        """Alerts that people were told about, over all incarnations."""
         self.model = FakeModel()
         self._chance = random.Random(seed)
         self._failure_rate = failure_rate
@@ -119,14 +132,22 @@ class World:
     def incarnation(self) -> tuple[ShardLoop, MemoryLogReader, Callable[[], None]]:
         """A loop, its reader, and what ends its threads."""
         engine, ownership = Engine(PARTITIONS), Ownership()
-        feed = LiveFeed(engine, _nobody_watches)
+        feed = Told(engine, self.told)
         sinks = [
             FailingSink(
                 MemoryEffectSink(self.tables[name], name=name), self._chance, self._failure_rate
             )
             for name in SINKS
         ]
-        writers = [SinkWriter(sink, interval_s=0.001, backlog_max=4) for sink in sinks]
+        writers = [
+            SinkWriter(
+                sink,
+                interval_s=0.001,
+                backlog_max=4,
+                written=feed.committed if sink.name == ALERT_SINK else lambda _: None,
+            )
+            for sink in sinks
+        ]
         commit = Commit(writers, ownership)
         snapshotter = Snapshotter(
             self.snapshots, engine, ownership, commit, topic_id="t", replay_budget_s=0.001

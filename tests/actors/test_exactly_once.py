@@ -21,6 +21,8 @@ def test_crashes_and_refused_writes_neither_lose_nor_double_results(seed: int) -
     assert world.incarnations > 1, "nothing failed, so nothing was tested"
     for name in SINKS:
         assert per_device(world.tables[name].written) == expected, f"sink {name}, seed {seed}"
+    committed = world.tables["alerts"].written.alerts
+    assert set(world.told) == set(committed), "an alert was committed and nobody was told"
 
 
 def test_snapshots_shorten_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:
