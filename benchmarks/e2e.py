@@ -25,6 +25,7 @@ from fleetpulse.errors import FleetpulseError, RetryLater
 
 _AFTERWARDS_S = 60.0
 _POLL_S = 0.25
+_VIEWS_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,9 @@ def _load(
         due_file,
         stack_id=stack.stack_id,
     )
+    views = start_module(
+        stack.settings, "benchmarks.handle_watch", plan_file, stack_id=stack.stack_id
+    )
     killed_us = None
     try:
         assert generator.stdout is not None
@@ -139,15 +143,17 @@ def _load(
             on_progress(watches.progress(elapsed_s))
             time.sleep(_POLL_S)
         done = said(generator, generator.stdout.read().strip().split("\n")[-1])
+        views_us = said(views, views.communicate(timeout=_VIEWS_TIMEOUT_S)[0])["latencies_us"]
     finally:
-        generator.kill()
-        generator.wait(5)
+        for process in (generator, views):
+            process.kill()
+            process.wait(5)
     fleet = plan.fleet(start_us=start_us)
     first_us = np.array([fleet.time_us(device, 0) for device in range(plan.devices)])
     ledger = WindowLedger(
         plan.profile, SentFleet(fleet.keys, first_us, np.load(due_file), plan.frame_samples)
     )
-    return Sent(start_us, done, ledger, killed_us)
+    return Sent(start_us, done, ledger, killed_us, views_us)
 
 
 def _kill_shard(processes: ProcessWatch) -> int:

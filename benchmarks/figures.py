@@ -24,6 +24,8 @@ class Sent:
     done: dict[str, Any]
     ledger: WindowLedger
     killed_us: int | None
+    views_us: list[int]
+    """Latencies of device views during the load."""
 
 
 def measured(
@@ -61,6 +63,7 @@ def measured(
         windows_doubled=tally.doubled,
         frame_to_score_ms=Latency.of(to_score),
         frame_to_alert_ms=Latency.of(to_alert),
+        device_view_ms=Latency.of(sent.views_us),
         engine_cpu_s_per_million_samples=round(engine_s / max(1, done["accepted"]) * 1e6, 4),
         limit_cpu_s_per_million_samples=round(limit.cpu_s_per_million_samples, 4),
         max_lag_messages=max(lag, default=0),

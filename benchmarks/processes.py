@@ -24,6 +24,7 @@ _ROLES = (
     ("/ray/", "ray system"),
     ("devstack.daemon", "stack owner"),
     ("benchmarks.generator", "generator"),
+    ("benchmarks.handle_watch", "views"),
 )
 
 

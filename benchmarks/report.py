@@ -39,6 +39,8 @@ class Measured:
     windows_doubled: int
     frame_to_score_ms: Latency
     frame_to_alert_ms: Latency
+    device_view_ms: Latency
+    """A device's state through its handle, asked from another process during the load."""
     engine_cpu_s_per_million_samples: float
     limit_cpu_s_per_million_samples: float
     max_lag_messages: int

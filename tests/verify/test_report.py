@@ -19,6 +19,7 @@ KEYS = {
     "windows_doubled",
     "frame_to_score_ms",
     "frame_to_alert_ms",
+    "device_view_ms",
     "engine_cpu_s_per_million_samples",
     "limit_cpu_s_per_million_samples",
     "max_lag_messages",
@@ -28,9 +29,9 @@ KEYS = {
 
 def test_the_json_has_exactly_its_keys() -> None:
     latency = Latency.of([1000, 2000, 3000])
-    measured = Measured(
-        1.0, 1.0, 1.0, 3, 0, 0, latency, Latency.of([]), math.nan, 0.2, 5, [Usage("shard", 1, 2)]
-    )
+    nothing = Latency.of([])
+    usages = [Usage("shard", 1, 2)]
+    measured = Measured(1.0, 1.0, 1.0, 3, 0, 0, latency, nothing, nothing, math.nan, 0.2, 5, usages)
     report = json.loads(json.dumps(measured.to_json(), allow_nan=False))
     assert report.keys() == KEYS
     assert report["frame_to_score_ms"] == {"p50": 2.0, "p90": 2.8, "p99": 2.98, "max": 3.0}
