@@ -12,6 +12,7 @@ from serve_apps.live.socket import LiveSocket
 from serve_apps.page.routes import add_page
 from serve_apps.query.errors import answer_errors
 from serve_apps.query.health import HealthService
+from serve_apps.query.ingest_contract import describe_ingest
 from serve_apps.query.routes import api_routes, health_route
 from serve_apps.query.service import QueryService
 
@@ -33,6 +34,7 @@ def build_query_app(service: QueryService, health: HealthService, mirror: LiveMi
     app.include_router(api_routes(service))
     app.include_router(health_route(health))
     add_page(app)
+    describe_ingest(app)
 
     @app.websocket("/ws")
     async def live(socket: WebSocket) -> None:
