@@ -15,6 +15,8 @@ CHANNELS_MAX = 64
 CHANNEL_NAME_MAX = 128
 RING_VALUES_MAX = 1 << 23
 """Values kept per device: 32 MiB."""
+TEXT_MAX = 65_536
+"""Characters of YAML: its parser takes milliseconds per kilobyte."""
 SECOND_NS = 1_000_000_000
 
 
@@ -161,6 +163,8 @@ class Profile(_Frozen):
 
 def profile_from_yaml(text: str, *, source: str = "profile") -> Profile:
     """Parse and validate; raises ConfigError naming source and field."""
+    if len(text) > TEXT_MAX:
+        raise ConfigError(f"{source}: is longer than {TEXT_MAX} characters")
     try:
         document = yaml.safe_load(text)
     except Exception as error:  # a hostile scalar or depth raises far more than YAMLError

@@ -75,9 +75,11 @@ def _scored_windows(
         return
     size, hop = rules.window_size, rules.window_hop
     phase = 0 if rules.aligned else crc32(key) % hop
-    first = (int(series.slots[0]) - size - phase) // hop
+    newest = (series.slots - phase) // hop
+    # others hold no value: after years of silence there are too many to look at
+    held = np.unique(newest[:, None] - np.arange(-(-size // hop) + 1))
     last = (series.settled - size - phase) // hop
-    for k in range(first, last + 1):
+    for k in held[held <= last].tolist():
         start = k * hop + phase
         i, j = np.searchsorted(series.slots, [start, start + size])
         window = np.full((size, len(rules.channels)), np.nan, np.float32)
