@@ -1,5 +1,7 @@
 """When scores become an alert, and when it ends."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -10,14 +12,14 @@ from fleetpulse.profile import AlertRule
 SECOND_US = 1_000_000
 
 
-def alerts(scores: list[float], **changes: object) -> list[tuple[str, int, float, float]]:
+def alerts(scores: Sequence[float], **changes: object) -> list[tuple[str, int, float, float]]:
     """(kind, window number, score, peak) of one window per second."""
     return [
         (t.kind, t.at_us // SECOND_US, t.score, t.peak) for t in transitions([scores], **changes)
     ]
 
 
-def transitions(devices: list[list[float]], **changes: object) -> list[Transition]:
+def transitions(devices: Sequence[Sequence[float]], **changes: object) -> list[Transition]:
     fields: dict[str, object] = {"threshold": 10, "raise_after": 2, "clear_ratio": 0.5,
                                  "clear_after": 3, "dedup_s": 0}  # fmt: skip
     states = AlertStates(AlertRule(**fields | changes))  # type: ignore[arg-type]

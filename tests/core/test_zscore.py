@@ -16,7 +16,8 @@ def zscores(spec: ZScoreSpec, devices: int = 1, channels: int = 1) -> ZScores:
 def scored(table: ZScores, means: list[float], row: int = 0) -> list[float]:
     """Windows of 3 equal slots, one batch."""
     samples = np.repeat(np.array(means, np.float32)[:, None, None], 3, axis=1)
-    return table.score(np.full(len(means), row), samples).tolist()
+    scores: list[float] = table.score(np.full(len(means), row), samples).tolist()
+    return scores
 
 
 def test_the_first_windows_only_teach() -> None:
