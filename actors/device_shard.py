@@ -6,6 +6,7 @@ One thread drives incarnations of the loop; Ray's threads answer views and statu
 import logging
 import os
 import sys
+import time
 from threading import Event, Thread
 from typing import Any
 
@@ -26,7 +27,10 @@ logger = logging.getLogger(__name__)
 Handle = Any
 """A Ray actor handle: its methods are made at run time."""
 PUBLISH_TIMEOUT_S = 2.0
+BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 5.0
+STEADY_S = 30.0
+"""An incarnation that lived so long owes nothing to the failures before it."""
 SWITCH_INTERVAL_S = 0.001
 """Views are answered between the loop's bytecodes: the default of 5 ms would be their latency."""
 
@@ -57,7 +61,7 @@ class DeviceShard:
         incarnation = self._incarnation
         if incarnation is None:
             return False, None
-        return incarnation.view(key)
+        return incarnation.loop.view(key)
 
     def status(self) -> ShardStatus | None:
         """The shard's state; None between two incarnations."""
@@ -74,15 +78,17 @@ class DeviceShard:
         return not self._thread.is_alive()
 
     def _live(self) -> None:
-        backoff_s = 0.1
+        backoff_s = BACKOFF_MIN_S
         while not self._stopping.is_set():
+            begun_s = time.monotonic()
             try:
                 self._incarnate()
-                backoff_s = 0.1
             except (Fenced, RetryLater) as error:
                 logger.warning("%s: begins anew: %s", self._meter.shard, error)
             except Exception:
                 logger.exception("%s: begins anew", self._meter.shard)
+            if time.monotonic() - begun_s > STEADY_S:
+                backoff_s = BACKOFF_MIN_S
             self._stopping.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 

@@ -37,6 +37,7 @@ class LiveFeed:
         self._watched: frozenset[bytes] = frozenset()
         self._seen_us: dict[bytes, int] = {}
         self._sampled_s = 0.0
+        self._telling = False
         self._changed = Condition()
         self._closing = False
         self._thread: Thread | None = None
@@ -58,6 +59,11 @@ class LiveFeed:
                 self._alerts += effects.alerts
                 self._changed.notify_all()
 
+    @property
+    def told(self) -> bool:
+        """Whether the hub has every committed alert, as of the newest publication."""
+        return not self._alerts and not self._telling
+
     def pulse(self) -> None:
         """Between batches, from the loop: copy what the watched devices sent."""
         now_s = time.monotonic()
@@ -71,7 +77,7 @@ class LiveFeed:
                 self._samples.append(samples)
 
     def close(self) -> None:
-        """End the thread."""
+        """Publish what is left and end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -84,9 +90,9 @@ class LiveFeed:
             with self._changed:
                 rest = published_s + INTERVAL_S - time.monotonic()
                 self._changed.wait_for(lambda: self._closing or self._alerts, max(0.0, rest))
-                if self._closing:
-                    return
+                closing = self._closing
             published_s = time.monotonic()
+            self._telling = True
             update = LiveUpdate(
                 status=status(),
                 seconds=_drained(self._seconds),
@@ -101,9 +107,13 @@ class LiveFeed:
                 with self._changed:
                     self._alerts.extendleft(reversed(update.alerts))
                     self._changed.wait_for(lambda: self._closing, 1.0)
-                continue
+                watched = self._watched
+            self._telling = False
+            if closing:
+                return
             if watched != self._watched:
-                self._seen_us = {k: v for k, v in self._seen_us.items() if k in watched}
+                seen_us = self._seen_us.copy()  # one step: the loop adds to it meanwhile
+                self._seen_us = {k: v for k, v in seen_us.items() if k in watched}
                 self._watched = watched
 
 

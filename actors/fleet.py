@@ -44,6 +44,7 @@ class Fleet:
         """
         partition = partition_of(key, self._partitions)
         deadline_s = time.monotonic() + LOOKUP_TIMEOUT_S
+        pause_s = 0.0
         while True:
             slot = self._owner.get(partition)
             if slot is not None:
@@ -51,11 +52,11 @@ class Fleet:
                 if here:
                     return view
             self._owner.pop(partition, None)
+            if time.monotonic() > deadline_s:
+                raise RetryLater(f"no shard runs partition {partition}")
+            await asyncio.sleep(pause_s)
             await self._look_up()
-            if partition not in self._owner:
-                if time.monotonic() > deadline_s:
-                    raise RetryLater(f"no shard owns partition {partition} yet")
-                await asyncio.sleep(RETRY_S)
+            pause_s = RETRY_S
 
     async def status(self) -> list[ShardStatus]:
         """Of the shards that answer."""
@@ -67,7 +68,9 @@ class Fleet:
             await asyncio.gather(*(self._status(slot) for slot in range(self._count)))
         ):
             if status is not None:
-                self._owner |= {part.partition: slot for part in status.partitions}
+                self._owner |= {
+                    part.partition: slot for part in status.partitions if part.state != "stopped"
+                }
 
     async def _status(self, slot: int) -> ShardStatus | None:
         try:

@@ -79,7 +79,8 @@ class LiveFleet:
             if len(live):
                 self._latencies.append((now_us, live / 1000.0))
         for seconds in update.seconds:
-            self._times[self._rows_of(seconds.devices), 1] = now_us
+            at = self._rows_of(seconds.devices)
+            self._times[at, 1] = now_us
         self._forget_latencies(now_us)
 
     def table(self) -> FleetTable:
@@ -126,9 +127,8 @@ class LiveFleet:
             held -= len(kept.popleft()[1])
 
     def _rows_of(self, keys: list[bytes]) -> NDArray[np.intp]:
-        rows = self._rows
-        new = [key for key in dict.fromkeys(keys) if key not in rows]
-        if new:
+        # Making room may forget a device of these very keys, which is then new.
+        while new := [key for key in dict.fromkeys(keys) if key not in self._rows]:
             self._add(new)
         return np.fromiter((self._rows[key] for key in keys), np.intp, len(keys))
 

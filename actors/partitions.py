@@ -72,7 +72,7 @@ class Ownership:
             mine = np.flatnonzero(batch.partitions == partition)
             own.next_offset = int(batch.offsets[mine[-1]]) + 1
             own.log_time_us = max(own.log_time_us, int(batch.log_time_us[mine].max()))
-            own.busy_s += busy_s
+            own.busy_s += busy_s * len(mine) / len(batch)
             for name, sink in own.sinks.items():
                 if own.next_offset > sink.next_offset:
                     step = Advance(sink.owner_epoch, sink.next_offset, own.next_offset)

@@ -22,6 +22,7 @@ from actors.snapshotter import Snapshotter
 from fleetpulse.effects import Effects, Rejection
 from fleetpulse.engine import Engine, cut_at_controls
 from fleetpulse.errors import FleetpulseError, PartitionStopped
+from fleetpulse.identity import partition_of
 from fleetpulse.live import DeviceView
 from fleetpulse.persistence import drop_partition, import_partition
 from fleetpulse.ports import LogReader, RecordBatch, Scorer, SnapshotStore
@@ -70,6 +71,8 @@ class ShardLoop:
         self._arrived: set[int] = set()
         """Assigned, not recovered yet."""
         self._stopping = Event()
+        self._broken = False
+        """An error came in the middle of a turn: the engine may hold half of a cut."""
         self._reading = Lock()
         """Held while the engine changes, so that views are whole."""
 
@@ -88,27 +91,38 @@ class ShardLoop:
         self._stopping.set()
 
     def turn(self) -> None:
-        """One poll and what follows from it."""
-        reader = self._require_reader()
-        batch = self._poll(reader)
+        """One poll and what follows from it; after an error there must be no other."""
+        try:
+            self._turn(self._require_reader())
+        except BaseException:
+            self._broken = True
+            raise
+
+    def view(self, key: bytes) -> tuple[bool, DeviceView | None]:
+        """Whether the device's partition is here, and the device if it is known. From any thread.
+
+        Its newest window may not be scored yet.
+        """
+        partition = partition_of(key, self._engine.partitions_total)
+        with self._reading:
+            return partition in self._ownership.owned, device_view(self._engine, key)
+
+    # the way of a batch
+
+    def _turn(self, reader: LogReader) -> None:
+        # What was fetched of a partition that came anew was fetched in an earlier ownership.
+        batch = self._of_owned(self._poll(reader))
         self._meter.polled(batch)
         if self._arrived:
             self._recover(reader, sorted(self._arrived))
             self._arrived.clear()
         if len(batch):
-            for cut in self._ownership.cuts(self._of_owned(batch)):
+            for cut in self._ownership.cuts(batch):
                 for part, rejection in self._quarantine.singled_out(cut):
                     self._take(part, rejection)
         self._parts.snapshotter.maybe_take()
         self._parts.feed.pulse()
         self._hold_back(reader)
-
-    def view(self, key: bytes) -> DeviceView | None:
-        """A device's state after the last whole step. From any thread."""
-        with self._reading:
-            return device_view(self._engine, key)
-
-    # the way of a batch
 
     def _poll(self, reader: LogReader) -> RecordBatch:
         """The next records; a partition that cannot continue stops, and the others go on."""
@@ -175,12 +189,16 @@ class ShardLoop:
         self._arrived |= set(partitions)
 
     def _recover(self, reader: LogReader, partitions: Sequence[int]) -> None:
-        """Continue each partition where its state ends, or stop it with the reason."""
-        bounds = self._parts.bounds(partitions)
+        """Continue each partition where its state ends, or stop it with the reason.
+
+        Claims come first: until then a former owner may still move the sinks.
+        """
         claims = self._commit.claim(partitions)
+        found = {partition: self._parts.snapshots.load(partition) for partition in partitions}
+        bounds = self._parts.bounds(partitions)
         start: dict[int, int] = {}
-        for partition in partitions:
-            snapshot = self._parts.snapshots.load(partition)
+        for partition, snapshot in found.items():
+            self._ownership.stopped.pop(partition, None)
             mine = {name: claimed[partition] for name, claimed in claims.items()}
             try:
                 own = resume(partition, snapshot, mine, bounds[partition])
@@ -189,7 +207,7 @@ class ShardLoop:
                 continue
             with self._reading:
                 import_partition(self._engine, partition, snapshot)
-            self._ownership.owned[partition] = own
+                self._ownership.owned[partition] = own
             for name, position in own.sinks.items():
                 self._commit.writers[name].begin(partition, position.next_offset)
             start[partition] = own.next_offset
@@ -207,7 +225,7 @@ class ShardLoop:
     def _give_up(self, partitions: Sequence[int], *, hand_over: bool) -> None:
         self._arrived -= set(partitions)
         owned = [p for p in partitions if p in self._ownership.owned]
-        if hand_over and owned:
+        if hand_over and owned and not self._broken:
             self._commit.drain(DRAIN_TIMEOUT_S)
             self._parts.snapshotter.take_now(owned)
         self._parts.snapshotter.forget(owned)

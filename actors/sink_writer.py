@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Thread
 
 from fleetpulse.effects import Effects
-from fleetpulse.errors import RetryLater
+from fleetpulse.errors import Fenced, RetryLater
 from fleetpulse.ports import Advance, Claim, EffectSink
 
 Written = Callable[[Effects], None]
@@ -29,6 +29,10 @@ class _Waiting:
     urgent: bool = False
 
     def add(self, effects: Effects, advance: dict[int, Advance]) -> None:
+        for partition, step in advance.items():
+            held = self.advance.get(partition)
+            if held and not held.owner_epoch == step.owner_epoch:
+                raise Fenced("effects of an earlier ownership wait", partitions=(partition,))
         self.effects.extend(effects)
         for partition, step in advance.items():
             held = self.advance.get(partition)
@@ -71,9 +75,9 @@ class SinkWriter:
 
     def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
         """Claim in the sink's thread; raises what the sink raises."""
-        self._check()
         answer: Future[dict[int, Claim]] = Future()
         with self._changed:
+            self._check()
             self._claims.append((partitions, answer))
             self._changed.notify_all()
         try:
@@ -201,6 +205,7 @@ class SinkWriter:
         with self._changed:
             self._error = error
             self._writing = False
+            claims, self._claims = self._claims, []
             self._changed.notify_all()
-        for _, answer in self._claims:
+        for _, answer in claims:
             answer.set_exception(error)

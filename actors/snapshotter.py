@@ -1,10 +1,12 @@
 """Takes snapshots off the loop: a copy between two batches, written when every sink is that far.
 
-A partition is due when replaying what it has processed since its snapshot would use up the
-replay budget, or after a while in any case, so that retention never overtakes a quiet partition.
+Partitions are due when replaying what the shard has processed since their snapshots would use
+up the replay budget, or after a while in any case, so that retention never overtakes a quiet one.
 """
 
+import logging
 import time
+from collections.abc import Callable
 from threading import Condition, Thread
 
 from actors.commit import Commit
@@ -15,8 +17,11 @@ from fleetpulse.persistence import export_partition
 from fleetpulse.ports import SnapshotStore
 from fleetpulse.snapshot import PartitionSnapshot
 
+logger = logging.getLogger(__name__)
+
 AGE_MAX_S = 60.0
 SINKS_TIMEOUT_S = 30.0
+TELL_TIMEOUT_S = 5.0
 
 
 class Snapshotter:
@@ -31,34 +36,38 @@ class Snapshotter:
         *,
         topic_id: str,
         replay_budget_s: float,
+        told: Callable[[], bool] = lambda: True,
     ) -> None:
+        """told: whether people know of every committed alert; a snapshot waits for it."""
         self._store = store
         self._engine = engine
         self._ownership = ownership
         self._commit = commit
         self._topic_id = topic_id
         self._budget_s = replay_budget_s
+        self._told = told
         self._taken_s: dict[int, float] = {}
         self._changed = Condition()
         self._job: PartitionSnapshot | None = None
         self._closing = False
-        self._error: Exception | None = None
         self._thread = Thread(target=self._run, name="snapshotter", daemon=True)
         self._thread.start()
 
     def maybe_take(self) -> None:
         """Copy the partition that needs it most, if any; called between batches."""
-        if self._error is not None:
-            raise self._error
         if self._job is not None:
             return
         now_s = time.monotonic()
-        for partition, own in self._ownership.owned.items():
+        owned = self._ownership.owned
+        replay_s = sum(own.busy_s for own in owned.values())
+        due: list[int] = []
+        for partition, own in owned.items():
             since = self._taken_s.setdefault(partition, now_s)
             moved = own.next_offset > max(own.snapshot_offset, own.replay_until - 1)
-            if moved and (own.busy_s > self._budget_s or now_s - since > AGE_MAX_S):
-                self._start(partition)
-                return
+            if moved and (replay_s > self._budget_s or now_s - since > AGE_MAX_S):
+                due.append(partition)
+        if due:
+            self._start(max(due, key=lambda partition: owned[partition].busy_s))
 
     def take_now(self, partitions: list[int]) -> None:
         """Write these before they are given up. Every sink must have drained."""
@@ -112,8 +121,9 @@ class Snapshotter:
             try:
                 if self._sinks_have(job):
                     self._save(job)
-            except Exception as error:  # noqa: BLE001 - raised in the loop by maybe_take
-                self._error = error
+            except Exception:
+                # The shard goes on without: a later one is tried, and replay only gets longer.
+                logger.exception("no snapshot of partition %d", job.partition)
             with self._changed:
                 if self._job is job:
                     self._job = None
@@ -121,7 +131,7 @@ class Snapshotter:
 
     def _sinks_have(self, job: PartitionSnapshot) -> bool:
         deadline_s = time.monotonic() + SINKS_TIMEOUT_S
-        while not self._commit.has_all(job.partition, job.next_offset):
+        while not self._ripe(job, deadline_s - SINKS_TIMEOUT_S + TELL_TIMEOUT_S):
             with self._changed:
                 self._changed.wait_for(lambda: self._job is not job or self._closing, 0.02)
                 if self._job is not job or self._closing:
@@ -129,6 +139,12 @@ class Snapshotter:
             if time.monotonic() > deadline_s:
                 return False
         return True
+
+    def _ripe(self, job: PartitionSnapshot, tell_until_s: float) -> bool:
+        """A hub that is away holds a snapshot up for a while only."""
+        if not self._commit.has_all(job.partition, job.next_offset):
+            return False
+        return self._told() or time.monotonic() > tell_until_s
 
     def _save(self, snapshot: PartitionSnapshot) -> None:
         self._store.save(snapshot)
@@ -138,4 +154,4 @@ class Snapshotter:
 
     def _await_idle(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._job is None, 10.0)
+            self._changed.wait_for(lambda: self._job is None or self._closing, 10.0)

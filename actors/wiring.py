@@ -22,8 +22,7 @@ from adapters.postgres.rollup_sink import PostgresRollupSink
 from adapters.snapshots.folder import FolderSnapshotStore
 from fleetpulse.engine import Engine
 from fleetpulse.errors import ConfigError
-from fleetpulse.identity import partition_of
-from fleetpulse.live import DeviceView, ShardStatus
+from fleetpulse.live import ShardStatus
 from fleetpulse.ports import EffectSink, Scorer
 from fleetpulse.settings import Settings, ShardSettings
 
@@ -48,11 +47,6 @@ class Incarnation:
             self.reader.end_offset,
             paused=self.loop.paused,
         )
-
-    def view(self, key: bytes) -> tuple[bool, DeviceView | None]:
-        """Whether the device's partition is here, and the device if it is known."""
-        here = partition_of(key, self.parts.engine.partitions_total) in self.parts.ownership.owned
-        return here, self.loop.view(key)
 
     def close(self) -> None:
         """End its threads and leave the group, each even if another fails to."""
@@ -90,6 +84,7 @@ def incarnate(
         commit,
         topic_id=topic_id,
         replay_budget_s=settings.snapshot.replay_budget_s,
+        told=lambda: feed.told,
     )
 
     def bounds(partitions: Sequence[int]) -> Mapping[int, LogBounds]:
@@ -98,10 +93,14 @@ def incarnate(
 
     parts = ShardParts(engine, ownership, commit, snapshotter, snapshots, scorer, feed, bounds)
     loop = ShardLoop(parts, settings.shard, quarantine, meter)
-    reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
-    loop.attach(reader)
-    incarnation = Incarnation(loop, parts, reader, meter)
-    feed.start(incarnation.status)
+    with ExitStack() as ends:
+        ends.callback(commit.close)
+        ends.callback(snapshotter.close)
+        reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
+        loop.attach(reader)
+        incarnation = Incarnation(loop, parts, reader, meter)
+        feed.start(incarnation.status)
+        ends.pop_all()
     return incarnation
 
 

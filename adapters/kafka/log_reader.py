@@ -167,6 +167,11 @@ class KafkaLogReader:
     def _forget(self, removed: list[TopicPartition]) -> None:
         held = self.membership()
         gone = {each.partition for each in removed}
+        self._failures = deque(
+            failure
+            for failure in self._failures
+            if not (isinstance(failure, PartitionStopped) and failure.partition in gone)
+        )
         self._membership = Membership(
             held.metadata, {p: n for p, n in held.assignments.items() if p not in gone}
         )

@@ -43,11 +43,15 @@ class FolderSnapshotStore:
         home.mkdir(parents=True, exist_ok=True)
         target = home / f"{snapshot.next_offset:020d}{_SUFFIX}"
         draft = home / f".{target.name}.{os.getpid()}.tmp"
-        with draft.open("wb", buffering=0) as file:
-            for part in encode(snapshot):
-                _write_all(file.fileno(), part)
-            os.fsync(file.fileno())
-        draft.rename(target)
+        try:
+            with draft.open("wb", buffering=0) as file:
+                for part in encode(snapshot):
+                    _write_all(file.fileno(), part)
+                os.fsync(file.fileno())
+            draft.rename(target)
+        except BaseException:
+            draft.unlink(missing_ok=True)  # or a full disk would stay full
+            raise
         _sync_folder(home)
         self._prune(home)
 

@@ -91,6 +91,8 @@ class World:
         self.told: list[AlertEvent] = []
         """Alerts that people were told about, over all incarnations."""
         self.model = FakeModel()
+        self.leaves_group = False
+        """After an error the reader is closed, as an incarnation's end does."""
         self._chance = random.Random(seed)
         self._failure_rate = failure_rate
 
@@ -111,6 +113,14 @@ class World:
             assert time.monotonic() < deadline_s, "the shard does not get through the log"
             self.live_once(deadline_s)
 
+    def live_on(self) -> None:
+        """One more incarnation, to which nothing happens."""
+        self._failure_rate = 0.0
+        loop, _, close = self.incarnation()
+        for _ in range(100):
+            loop.turn()
+        close()
+
     def live_once(self, deadline_s: float) -> None:
         """One incarnation, which may die at any turn as by kill -9."""
         self.incarnations += 1
@@ -121,7 +131,8 @@ class World:
                 loop.turn()
                 turns -= 1
         except (Fenced, InjectedBug):
-            pass
+            if self.leaves_group:
+                reader.close()
         finally:
             close()
             # as a crash: nobody is told

@@ -3,11 +3,11 @@
 import pytest
 
 from actors.shard_loop import ShardLoop
-from fleetpulse.effects import WindowBatch
+from fleetpulse.effects import F32, WindowBatch
 from fleetpulse.engine import Engine
 from fleetpulse.errors import Fenced
 from fleetpulse.ports import RecordBatch
-from tests.actors.incarnations import SINKS, InjectedBug, World
+from tests.actors.incarnations import SINKS, FakeModel, InjectedBug, World
 from tests.core.logs import feed, fresh_engine, per_device
 from tests.core.test_cuts import disorderly_log
 
@@ -21,6 +21,7 @@ def test_crashes_and_refused_writes_neither_lose_nor_double_results(seed: int) -
     assert world.incarnations > 1, "nothing failed, so nothing was tested"
     for name in SINKS:
         assert per_device(world.tables[name].written) == expected, f"sink {name}, seed {seed}"
+    world.live_on()
     committed = world.tables["alerts"].written.alerts
     assert set(world.told) == set(committed), "an alert was committed and nobody was told"
 
@@ -35,7 +36,7 @@ def test_snapshots_shorten_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:
         return step(engine, batch)
 
     monkeypatch.setattr(Engine, "step", counting)
-    world = World(log, 3, failure_rate=0.05)
+    world = World(log, 3, failure_rate=0.15)
     world.run()
     assert world.incarnations > 2
     assert sum(stepped) < world.incarnations * len(log.keys), "each incarnation began at zero"
@@ -79,6 +80,32 @@ def test_a_zombie_that_has_not_heard_of_its_successor_writes_nothing(
     expected = per_device(feed(fresh_engine(), log.batch()))
     for name in SINKS:
         assert per_device(world.tables[name].written) == expected, f"sink {name}"
+
+
+@pytest.mark.parametrize("call", [1, 3, 6])
+def test_a_cut_that_failed_half_way_leaves_no_trace_when_the_reader_is_closed(call: int) -> None:
+    log = disorderly_log(5)
+    world = World(log, 5, failure_rate=0.0)
+    world.model = ModelThatFailsOnce(call)
+    world.leaves_group = True
+    world.run()
+    assert world.incarnations > 1, "the model never failed"
+    expected = per_device(feed(fresh_engine(), log.batch()))
+    for name in SINKS:
+        assert per_device(world.tables[name].written) == expected, f"sink {name}"
+
+
+class ModelThatFailsOnce(FakeModel):
+    """Stands for a model that is not deployed yet."""
+
+    def __init__(self, call: int) -> None:
+        self._calls_left = call
+
+    def score(self, model: str, samples: F32) -> F32:
+        self._calls_left -= 1
+        if self._calls_left == 0:
+            raise InjectedBug("no such model")
+        return super().score(model, samples)
 
 
 def turn_for_long(loop: ShardLoop) -> None:
