@@ -41,7 +41,8 @@ def export_partition(
 
 
 def import_partition(engine: Engine, partition: int, snapshot: PartitionSnapshot | None) -> None:
-    """Take over a partition, from its snapshot or from nothing."""
+    """Take over a partition, from its snapshot or from nothing; what was held of it is dropped."""
+    drop_partition(engine, partition)
     if snapshot is None:
         engine.partitions[partition] = PartitionState()
         return
