@@ -53,13 +53,14 @@ class Directory:
         self._handles[key] = handle
         return handle
 
-    def remove(self, key: bytes) -> None:
-        """Forget a device."""
-        handle = self._handles.pop(key)
-        cohort = self.cohorts[self.cohort_of[handle]]
-        cohort.remove(self.row_of[handle : handle + 1].copy())
-        self.partition_of[handle] = ABSENT
-        self._free.append(handle)
+    def remove(self, keys: list[bytes]) -> None:
+        """Forget devices."""
+        handles = np.fromiter(map(self._handles.pop, keys), np.int64, len(keys))
+        cohort_ids = self.cohort_of[handles]
+        for cohort_id in np.unique(cohort_ids).tolist():
+            self.cohorts[cohort_id].remove(self.row_of[handles[cohort_ids == cohort_id]])
+        self.partition_of[handles] = ABSENT
+        self._free += handles.tolist()
 
     def keys_of(self, partition: int) -> list[bytes]:
         """The keys of a partition's devices."""

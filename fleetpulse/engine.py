@@ -102,11 +102,13 @@ class Engine:
             return
         if not changed:
             return
+        ended: list[bytes] = []
         for key in self.directory.keys_of(partition):
             place = self.directory.find(key)
             if place and place[0].profile != state.profile_of(DeviceKey.decode(key)):
                 retire(self._effects, *place)
-                self.directory.remove(key)
+                ended.append(key)
+        self.directory.remove(ended)
 
     def _records(self, batch: RecordBatch, begin: int, log_time_us: I64) -> None:
         keys = batch.keys[begin:] if begin else batch.keys

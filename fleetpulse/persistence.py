@@ -63,6 +63,5 @@ def import_partition(engine: Engine, partition: int, snapshot: PartitionSnapshot
 
 def drop_partition(engine: Engine, partition: int) -> None:
     """Forget a partition that belongs to another shard now."""
-    for key in engine.directory.keys_of(partition):
-        engine.directory.remove(key)
+    engine.directory.remove(engine.directory.keys_of(partition))
     engine.partitions.pop(partition, None)

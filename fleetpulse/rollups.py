@@ -141,34 +141,7 @@ class Rollups:
         `closed` has channel statistics only. Ends are slots (exclusive); at equal ends a window
         comes before a second. Seconds without any value are dropped.
         """
-        n = len(score_rows)
-        rows = np.concatenate((score_rows, closed.rows))
-        ends = np.concatenate((score_ends, closed_ends))
-        kinds = np.concatenate((np.zeros(n, np.int8), np.ones(len(closed.rows), np.int8)))
-        order = np.lexsort((kinds, ends, rows))
-        score_stats = single(scores.astype(np.float64)[:, None])
-        count = len(closed.rows)
-        of_scores = OpenBucket(1)
-        of_scores.grow(count)
-        for turn in in_turns(rows[order]):
-            event = order[turn]
-            of_score = event[event < n]
-            if len(of_score):
-                part = Buckets(
-                    score_rows[of_score],
-                    score_ends[of_score],
-                    score_stats.take(of_score),
-                    over[of_score].astype(np.int64),
-                )
-                self.second_scores.add(part, score_ends[of_score])
-            of_second = event[event >= n] - n
-            if len(of_second):
-                running = self.second_scores.read(closed.rows[of_second])
-                of_scores.add(
-                    Buckets(of_second, running.index, running.stats, running.over), running.index
-                )
-                self.second_scores.reset(closed.rows[of_second])
-        scored = of_scores.read(np.arange(count))
+        scored = self._scores(score_rows, score_ends, scores, over, closed.rows, closed_ends)
         a, b = closed.stats, scored.stats
         whole = Buckets(
             closed.rows,
@@ -183,6 +156,43 @@ class Rollups:
             scored.over,
         )
         return whole.take(np.flatnonzero((closed.stats.count > 0).any(axis=1)))
+
+    def _scores(
+        self,
+        score_rows: I64,
+        score_ends: I64,
+        scores: F32,
+        over: NDArray[np.bool_],
+        second_rows: I64,
+        second_ends: I64,
+    ) -> Buckets:
+        """The scores of each second, in the order of the seconds; the rest waits for its second."""
+        n, seconds = len(score_rows), len(second_rows)
+        rows = np.concatenate((score_rows, second_rows))
+        ends = np.concatenate((score_ends, second_ends))
+        kinds = np.concatenate((np.zeros(n, np.int8), np.ones(seconds, np.int8)))
+        order = np.lexsort((kinds, ends, rows))
+        score_stats = single(scores.astype(np.float64)[:, None])
+        out = OpenBucket(1)
+        out.grow(seconds)
+        for turn in in_turns(rows[order]):
+            event = order[turn]
+            of_score = event[event < n]
+            if len(of_score):
+                part = Buckets(
+                    score_rows[of_score],
+                    score_ends[of_score],
+                    score_stats.take(of_score),
+                    over[of_score].astype(np.int64),
+                )
+                self.second_scores.add(part, score_ends[of_score])
+            of_second = event[event >= n] - n
+            if len(of_second):
+                running = self.second_scores.read(second_rows[of_second])
+                part = Buckets(of_second, running.index, running.stats, running.over)
+                out.add(part, running.index)
+                self.second_scores.reset(second_rows[of_second])
+        return out.read(np.arange(seconds))
 
     def fold(self, seconds: Buckets, rows: I64, now_s: I64) -> dict[Resolution, Buckets]:
         """Merge closed seconds upwards; returns the buckets that closed at each level.
