@@ -132,3 +132,14 @@ def per_device(effects: Effects) -> dict[str, list[object]]:
     for seen in effects.devices:
         out.setdefault(f"seen {seen.device_id}", []).append(seen)
     return out
+
+
+def difference(found: Effects, expected: Effects) -> str:
+    """The first result that is not the same; empty if all are."""
+    mine, theirs = per_device(found), per_device(expected)
+    for name in sorted(mine.keys() | theirs.keys()):
+        a, b = mine.get(name, []), theirs.get(name, [])
+        for i in range(max(len(a), len(b))):
+            if a[i : i + 1] != b[i : i + 1]:
+                return f"{name}, number {i}: {a[i : i + 1]} instead of {b[i : i + 1]}"
+    return ""
