@@ -71,7 +71,7 @@ def test_a_value_before_the_window_is_not_held_into_it() -> None:
 
 @pytest.mark.parametrize(
     ("size", "coverage_min", "enough"),
-    [(20, 0.55, 11), (40, 0.55, 22), (10, 0.7, 7), (4, 1.0, 4), (100, 0.29, 29)],
+    [(100, 0.55, 55), (100, 0.28, 28), (100, 0.29, 29), (10, 0.7, 7), (4, 1.0, 4)],
 )
 def test_exactly_the_least_coverage_is_enough(size: int, coverage_min: float, enough: int) -> None:
     window = WindowSpec(size=size, hop=size, aligned=True, coverage_min=coverage_min)
