@@ -103,15 +103,16 @@ def test_refused(value: bytes, reason: Reason, neighbours: int) -> None:
     "value",
     [
         block(2, period_ns=5_000_000_000),
+        block(1, t0_us=T0_US + 5_000_000),
         block(t0_us=T0_US - 60_000_000),
         block(1, period_ns=0),
         block(1, period_ns=(1 << 64) - 1),
         block(profile_revision=3, sequence=9),
         telemetry(y=2.0**128 - 2.0**103 - 2.0**76),
     ],
-    ids=["newest at the bound", "oldest at the bound", "one sample needs no period",
-         "of one sample the period does not matter", "the profile's revision",
-         "the largest number that float32 rounds down"],
+    ids=["newest at the bound", "one sample at the bound", "oldest at the bound",
+         "one sample needs no period", "of one sample the period does not matter",
+         "the profile's revision", "the largest number that float32 rounds down"],
 )  # fmt: skip
 @pytest.mark.parametrize("copies", [1, 8])
 def test_accepted(value: bytes, copies: int) -> None:
@@ -141,6 +142,22 @@ def test_every_encoding_of_a_frame_is_the_same_frame() -> None:
     for record in range(2 * len(values) + 4):
         for k in range(4):
             assert found[record, SLOT + k] == (2 * k, 2 * k + 1), f"record {record} differs"
+
+
+@pytest.mark.parametrize("name", ["", "ab", "x" * 130])
+def test_a_frame_is_judged_by_its_own_bytes(name: str) -> None:
+    good = encode_block(
+        samples(4), t0_us=T0_US, period_ns=PERIOD_NS, profile_revision=3, device_id=name
+    )
+    for at in range(len(good) if len(name) < 100 else 80):
+        for change in (1, 0x80, 0x7F):
+            bad = good[:at] + bytes((good[at] ^ change,)) + good[at + 1 :]
+            alone, refused = decode(bad)
+            among, refused_among = decode(*[good] * 6, bad)
+            assert refused_among == [(6, reason) for _, reason in refused], f"byte {at}"
+            expected = {} if alone is None else cells(alone)
+            found = {slot: v for (record, slot), v in cells(among).items() if record == 6}
+            assert found == {slot: v for (_, slot), v in expected.items()}, f"byte {at}"
 
 
 def test_names_of_one_length_are_read_at_once() -> None:

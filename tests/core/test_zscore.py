@@ -65,12 +65,13 @@ def test_no_score_is_infinite() -> None:
     assert np.isfinite(table.variance).all()
 
 
-def test_bits_do_not_depend_on_the_batch() -> None:
+@pytest.mark.parametrize("channels", [1, 6])
+def test_bits_do_not_depend_on_the_batch(channels: int) -> None:
     rng = np.random.default_rng(1)
-    samples = rng.normal(size=(60, 257, 6)).astype(np.float32)
+    samples = rng.normal(size=(60, 257, channels)).astype(np.float32)
     rows = np.repeat(np.arange(3), 20)
     spec = ZScoreSpec(warmup_windows=3, half_life_windows=5)
-    whole, single = zscores(spec, 3, 6), zscores(spec, 3, 6)
+    whole, single = zscores(spec, 3, channels), zscores(spec, 3, channels)
     together = whole.score(rows, samples)
     order = np.argsort(np.tile(np.arange(20), 3), kind="stable")
     for i in order:
