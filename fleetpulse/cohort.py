@@ -10,19 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetpulse.alerts import AlertStates, Transition
-from fleetpulse.columns import NEVER, Arrays, under
+from fleetpulse.columns import NEVER, Arrays, Buffers, Columns, Tables, under
 from fleetpulse.decode import Decoder
 from fleetpulse.effects import F32, I32, I64, Resolution
 from fleetpulse.identity import phase_of
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces, turns
 from fleetpulse.profile import Profile
+from fleetpulse.rates import RateAccounts
 from fleetpulse.rings import Rings, Settled
 from fleetpulse.rollups import Buckets, Rollups, joined
+from fleetpulse.sessions import Breaks, SessionChange, Sessions
 from fleetpulse.statistics import describe
 from fleetpulse.zscore import ZScores
 
 _ROWS_AT_FIRST = 16
+_ROWS_AT_ONCE_MAX = 128
+_RESERVED_BYTES = 256 << 20
+"""Address space taken at first, so that growing seldom copies; it is no memory until used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Conclusion:
     scores: F32
     transitions: list[Transition]
     rollups: dict[Resolution, Buckets]
+    sessions: list[SessionChange]
 
 
 class Cohort:
@@ -50,7 +56,9 @@ class Cohort:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.layout = Layout.of(profile)
-        self.decoder = Decoder(profile)
+        limit = profile.rate_limit
+        self.rates = RateAccounts(profile, limit) if limit else None
+        self.decoder = Decoder(profile, self.rates)
         self.keys: list[bytes] = []
         self.partitions: I32 = np.empty(0, np.int32)
         self.phases: I64 = np.empty(0, np.int64)
@@ -58,13 +66,22 @@ class Cohort:
         self.alerts = AlertStates(profile.alert)
         self.rollups = Rollups(len(profile.channels))
         self.zscores = None if profile.model else ZScores(profile.zscore, len(profile.channels))
+        self.sessions = Sessions(profile.session, profile.channels) if profile.session else None
+        self.row_bytes = sum(table.row_bytes for table in self._tables().values())
+        """Memory of a device."""
         self._free: list[int] = []
         self._windows: list[ClosedWindows] = []
         self._seconds: list[Buckets] = []
         self._second_ends: list[I64] = []
         self._moved: list[Settled] = []
+        self._breaks: list[Breaks] = []
 
     # rows
+
+    @property
+    def active(self) -> int:
+        """Devices that have a row."""
+        return len(self.keys) - len(self._free)
 
     def add(self, key: bytes, partition: int) -> int:
         """A fresh row for a device."""
@@ -77,6 +94,10 @@ class Cohort:
         self.phases[row] = 0 if self.profile.window.aligned else phase_of(key, hop)
         return row
 
+    def add_all(self, keys: list[bytes], partition: int) -> I64:
+        """Fresh rows for devices of one partition."""
+        return np.array([self.add(key, partition) for key in keys], np.int64)
+
     def remove(self, rows: I64) -> None:
         """Forget devices; their rows may be used again."""
         for table in self._tables().values():
@@ -86,15 +107,12 @@ class Cohort:
             self.keys[row] = b""
             self._free.append(row)
 
-    def rows_of(self, partition: int) -> I64:
-        """The rows of a partition's devices."""
-        return np.flatnonzero(self.partitions == partition)
-
-    def export(self, rows: I64) -> Arrays:
+    def export(self, rows: I64, buffers: Buffers | None = None) -> Arrays:
         """Copies of these rows' state, by column name."""
         out: Arrays = {}
         for name, table in self._tables().items():
-            out |= {f"{name}.{column}": values for column, values in table.export(rows).items()}
+            found = table.export(rows, buffers, f"{self.profile.ref}.{name}")
+            out |= {f"{name}.{column}": values for column, values in found.items()}
         return out
 
     def load(self, rows: I64, arrays: Arrays) -> None:
@@ -102,26 +120,33 @@ class Cohort:
         for name, table in self._tables().items():
             table.load(rows, under(f"{name}.", arrays))
 
-    def _tables(self) -> dict[str, Rings | AlertStates | Rollups | ZScores]:
-        tables: dict[str, Rings | AlertStates | Rollups | ZScores] = {
+    def _tables(self) -> dict[str, Columns | Tables]:
+        tables: dict[str, Columns | Tables] = {
             "rings": self.rings,
             "alerts": self.alerts,
             "rollups": self.rollups,
         }
         if self.zscores is not None:
             tables["zscores"] = self.zscores
+        if self.rates is not None:
+            tables["rates"] = self.rates
+        if self.sessions is not None:
+            tables["sessions"] = self.sessions
         return tables
 
     def _grow(self) -> None:
+        """More rows for use; only rows that were in use take memory."""
         old = len(self.keys)
-        capacity = max(_ROWS_AT_FIRST, old * 2)
+        ready = old + min(max(_ROWS_AT_FIRST, old), _ROWS_AT_ONCE_MAX)
+        full = ready > self.rings.capacity
         for table in self._tables().values():
-            table.grow(capacity)
-        added = capacity - old
-        self.keys += [b""] * added
-        self.partitions = np.append(self.partitions, np.full(added, -1, np.int32))
-        self.phases = np.append(self.phases, np.zeros(added, np.int64))
-        self._free += range(capacity - 1, old - 1, -1)
+            if full:
+                table.reserve(max(ready, 4 * old, _RESERVED_BYTES // self.row_bytes))
+            table.reset(slice(old, ready))
+        self.keys += [b""] * (ready - old)
+        self.partitions = np.append(self.partitions, np.full(ready - old, -1, np.int32))
+        self.phases = np.append(self.phases, np.zeros(ready - old, np.int64))
+        self._free += range(ready - 1, old - 1, -1)
 
     # a batch
 
@@ -210,6 +235,16 @@ class Cohort:
         self._seconds.append(Buckets(rows, second, describe(samples), none))
         self._second_ends.append(starts + sizes)
 
+    def owes(self, rows: I64) -> NDArray[np.bool_]:
+        """Whose alert or session is open."""
+        is_open: NDArray[np.bool_] = self.alerts.open[rows]
+        return is_open if self.sessions is None else is_open | self.sessions.is_open(rows)
+
+    def fall_silent(self, rows: I64) -> None:
+        """These devices are offline: their sessions end with what is settled by now."""
+        if self.sessions is not None:
+            self._breaks.append(Breaks(rows, self.layout.second_of(self.rings.settled[rows])))
+
     def closed_windows(self) -> ClosedWindows:
         """Windows that closed since the last conclusion and have enough coverage."""
         if len(self._windows) == 1:
@@ -237,12 +272,17 @@ class Cohort:
             np.concatenate([np.empty(0, np.int64), *self._second_ends]),
         )
         rollups: dict[Resolution, Buckets] = {"second": seconds}
-        if self._moved:
-            moved = np.unique(np.concatenate([s.rows for s in self._moved]))
+        sessions: list[SessionChange] = []
+        if self._moved or self._breaks:
+            none = np.empty(0, np.int64)
+            moved = np.unique(np.concatenate([none, *(s.rows for s in self._moved)]))
             now_s = self.layout.second_of(self.rings.settled[moved])
             rollups |= self.rollups.fold(seconds, moved, now_s)
-        self._windows, self._seconds, self._second_ends, self._moved = [], [], [], []
-        return Conclusion(windows, scores, transitions, rollups)
+            if self.sessions is not None:
+                sessions = self.sessions.fold(seconds, self._breaks, moved, now_s)
+        self._windows, self._seconds, self._second_ends = [], [], []
+        self._moved, self._breaks = [], []
+        return Conclusion(windows, scores, transitions, rollups, sessions)
 
 
 def _covered(samples: F32, coverage_min: float) -> NDArray[np.bool_]:

@@ -5,9 +5,10 @@ from fnmatch import fnmatchcase
 
 from google.protobuf.message import DecodeError
 
-from fleetpulse.errors import ConfigError, InputError
-from fleetpulse.identity import DeviceKey
+from fleetpulse.errors import ConfigError, InputError, Refused
+from fleetpulse.identity import DeviceKey, check_name
 from fleetpulse.profile import Profile, profile_from_yaml
+from fleetpulse.snapshot import FIRST_RESULT_VERSION
 from fleetpulse.telemetry_pb2 import Control
 
 SEEN_MAX = 10_000
@@ -25,16 +26,30 @@ class Rule:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class PauseRule:
+    """Records of devices whose tenant and id match are processed, or are not."""
+
+    tenant: str
+    device_pattern: str
+    paused: bool
+
+
 @dataclass(slots=True)
 class ControlState:
     """What the control records of one partition add up to."""
 
     profiles: dict[str, Profile] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
+    pauses: list[PauseRule] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
+    result_version: int = FIRST_RESULT_VERSION
 
-    def apply(self, value: bytes) -> bool:
-        """Take a control record; False if it was seen before. Raises InputError or ConfigError."""
+    def apply(self, value: bytes) -> Control | None:
+        """Take a control record and answer it; None if it was seen before.
+
+        Raises InputError or ConfigError, and then nothing has changed.
+        """
         try:
             control = Control.FromString(value)
         except DecodeError as error:
@@ -42,20 +57,36 @@ class ControlState:
         if not control.id:
             raise InputError("id", "must not be empty")
         if control.id in self.seen:
-            return False
-        change = control.WhichOneof("change")
-        if change == "profile_yaml":
-            profile = profile_from_yaml(control.profile_yaml, source=f"control {control.id}")
-            if self.profiles.setdefault(profile.ref, profile) != profile:
-                raise ConfigError(f"profile {profile.ref} is already known with other content")
-        elif change == "assignment":
-            self._assign(control)
-        else:
-            raise InputError("change", "is not known to this version")
+            return None
+        self._change(control)
         self.seen[control.id] = None
         if len(self.seen) > SEEN_MAX:
             del self.seen[next(iter(self.seen))]
-        return True
+        return control
+
+    def _change(self, control: Control) -> None:
+        match control.WhichOneof("change"):
+            case "profile_yaml":
+                self._learn(control)
+            case "assignment":
+                self._assign(control)
+            case "pause":
+                self._pause(control)
+            case "forget":
+                DeviceKey(control.forget.tenant, control.forget.device_id).check()
+            case "savepoint":
+                check_name("name", control.savepoint.name)
+            case "result_version":
+                if not control.result_version.version:
+                    raise InputError("version", "begins at 1")
+                self.result_version = control.result_version.version
+            case _:
+                raise InputError("change", "is not known to this version")
+
+    def _learn(self, control: Control) -> None:
+        profile = profile_from_yaml(control.profile_yaml, source=f"control {control.id}")
+        if self.profiles.setdefault(profile.ref, profile) != profile:
+            raise ConfigError(f"profile {profile.ref} is already known with other content")
 
     def _assign(self, control: Control) -> None:
         a = control.assignment
@@ -65,10 +96,41 @@ class ControlState:
         self.rules = [r for r in self.rules if not _same_devices(r, rule)]
         self.rules.append(rule)
 
+    def _pause(self, control: Control) -> None:
+        p = control.pause
+        rule = PauseRule(p.tenant or ANY, p.device_pattern or ANY, p.paused)
+        self.pauses = [r for r in self.pauses if not _same_devices(r, rule)]
+        self.pauses.append(rule)
+        if not any(each.paused for each in self.pauses):
+            self.pauses = []  # nothing is paused: what was need not be remembered
+
+    def is_paused(self, key: DeviceKey) -> bool:
+        """Whether the newest rule that matches says so."""
+        matching = (rule.paused for rule in reversed(self.pauses) if _matches(rule, key))
+        return next(matching, False)
+
+    def applied(self, value: bytes) -> tuple["ControlState", Control | None]:
+        """What `apply` would make of a copy, and answer; None if the record cannot be used."""
+        copy = ControlState(
+            dict(self.profiles),
+            list(self.rules),
+            list(self.pauses),
+            dict(self.seen),
+            self.result_version,
+        )
+        try:
+            return copy, copy.apply(value)
+        except Refused:
+            return self, None
+
+    def resolved(self) -> list[tuple[Rule, Profile | None]]:
+        """The rules with their profiles: while they are equal, so is every device's profile."""
+        return [(rule, self._profile(rule)) for rule in self.rules]
+
     def profile_of(self, key: DeviceKey) -> Profile | None:
         """The profile of the newest rule that matches."""
         for rule in reversed(self.rules):
-            if rule.tenant in (ANY, key.tenant) and fnmatchcase(key.device, rule.device_pattern):
+            if _matches(rule, key):
                 return self._profile(rule)
         return None
 
@@ -83,22 +145,34 @@ class ControlState:
         return {
             "profiles": [profile.model_dump(mode="json") for profile in self.profiles.values()],
             "rules": [[r.tenant, r.device_pattern, r.profile, r.revision] for r in self.rules],
+            "pauses": [[r.tenant, r.device_pattern, r.paused] for r in self.pauses],
             "seen": list(self.seen),
+            "result_version": self.result_version,
         }
 
     @classmethod
     def load(cls, exported: dict[str, object]) -> "ControlState":
-        """From an export."""
+        """From an export; what a former release did not export is empty."""
         state = cls()
-        profiles, rules, seen = (exported[k] for k in ("profiles", "rules", "seen"))
+        names = ("profiles", "rules", "pauses", "seen")
+        profiles, rules, pauses, seen = (exported.get(name, []) for name in names)
         assert isinstance(profiles, list)
         assert isinstance(rules, list)
+        assert isinstance(pauses, list)
         assert isinstance(seen, list)
         state.profiles = {p.ref: p for p in map(Profile.model_validate, profiles)}
         state.rules = [Rule(*rule) for rule in rules]
+        state.pauses = [PauseRule(*rule) for rule in pauses]
         state.seen = dict.fromkeys(seen)
+        version = exported.get("result_version", FIRST_RESULT_VERSION)
+        assert isinstance(version, int)
+        state.result_version = version
         return state
 
 
-def _same_devices(a: Rule, b: Rule) -> bool:
+def _matches(rule: Rule | PauseRule, key: DeviceKey) -> bool:
+    return rule.tenant in (ANY, key.tenant) and fnmatchcase(key.device, rule.device_pattern)
+
+
+def _same_devices(a: Rule | PauseRule, b: Rule | PauseRule) -> bool:
     return (a.tenant, a.device_pattern) == (b.tenant, b.device_pattern)

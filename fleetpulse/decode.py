@@ -14,6 +14,7 @@ from fleetpulse.frames import FrameReader, Frames, Refusal
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces
 from fleetpulse.profile import Profile
+from fleetpulse.rates import RateAccounts
 
 _I64_MAX = (1 << 63) - 1
 
@@ -21,10 +22,11 @@ Bools = NDArray[np.bool_]
 
 
 class Decoder:
-    """Decodes one profile's records."""
+    """Decodes one profile's records. rates: what its devices may send; None: anything."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, rates: RateAccounts | None = None) -> None:
         self._profile = profile
+        self._rates = rates
         self._layout = Layout.of(profile)
         self._reader = FrameReader(profile)
 
@@ -36,11 +38,13 @@ class Decoder:
         Refusals are in the order of their records.
         """
         groups, refusals = self._reader.read(values)
+        groups = [self._admitted(g, log_time_us[g.records], refusals) for g in groups]
+        if self._rates is not None:
+            groups = self._within_rate(self._rates, groups, rows, log_time_us, refusals)
         parts: list[Pieces] = []
         for group in groups:
-            admitted = self._admitted(group, log_time_us[group.records], refusals)
-            if len(admitted.records):
-                parts += self._placed(admitted, rows)
+            if len(group.records):
+                parts += self._placed(group, rows)
         refusals.sort(key=lambda refusal: refusal.record)
         return _in_log_order(parts), refusals
 
@@ -79,6 +83,27 @@ class Decoder:
             refusals += [Refusal(int(frames.records[i]), reason, detail) for i in new]
             refused |= failed
         return frames.take(np.flatnonzero(~refused)) if refused.any() else frames
+
+    def _within_rate(
+        self,
+        rates: RateAccounts,
+        groups: list[Frames],
+        rows: I64,
+        log_time_us: I64,
+        refusals: list[Refusal],
+    ) -> list[Frames]:
+        """Frames that their devices may still send."""
+        counts = np.zeros(len(rows), np.int64)
+        for group in groups:
+            counts[group.records] = group.samples.shape[1]
+        refused = rates.refused(rows, counts, log_time_us)
+        if not refused.any():
+            return groups
+        refusals += [
+            Refusal(record, Reason.OVER_RATE, f"{self._profile.ref} allows {rates.allowed}")
+            for record in np.flatnonzero(refused).tolist()
+        ]
+        return [group.take(np.flatnonzero(~refused[group.records])) for group in groups]
 
     def _placed(self, frames: Frames, rows: I64) -> Iterator[Pieces]:
         """Frames of the profile's period are consecutive slots; others find theirs by time."""

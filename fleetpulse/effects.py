@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     FUTURE = "future"
     PAST = "past"
+    OVER_RATE = "over_rate"
     LATE = "late"
     CORE_ERROR = "core_error"
 
@@ -95,7 +96,8 @@ class RollupRows:
     score_std: F64
 
 
-AlertKind = Literal["raised", "cleared"]
+AlertKind = Literal["raised", "cleared", "withdrawn"]
+"""withdrawn: a recomputation found that the alert should not have been (never from a step)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,82 @@ class DeviceSeen:
     first_seen_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A device was deleted at this record: rows of it that were written before are to go."""
+
+    partition: int
+    offset: int
+    log_time_us: int
+    tenant: str
+    device_id: str
+
+
+PresenceKind = Literal["offline", "online"]
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A device fell silent, or is heard again. Log times; heard_us: its last record before."""
+
+    partition: int
+    tenant: str
+    device_id: str
+    kind: PresenceKind
+    at_us: int
+    heard_us: int
+
+
+SessionKind = Literal["started", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """Of a session's seconds: per channel, and of the scores; NaN where nothing was counted."""
+
+    channels: tuple[str, ...]
+    count: tuple[int, ...]
+    min: tuple[float, ...]
+    max: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    score_count: int
+    score_over: int
+    score_min: float
+    score_max: float
+    score_mean: float
+    score_std: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """A session begins or ends. `session_id` is a function of the device and the start.
+
+    ended_at_us and summary: None while it runs.
+    """
+
+    partition: int
+    session_id: str
+    tenant: str
+    device_id: str
+    profile: str
+    kind: SessionKind
+    started_at_us: int
+    ended_at_us: int | None
+    summary: SessionSummary | None
+
+
+DeviceEvent = Presence | SessionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class SavepointAsked:
+    """A partition's state right after this step is to be kept under a name."""
+
+    partition: int
+    name: str
+
+
 @dataclass(slots=True)
 class Effects:
     """Everything one or more steps decided, in log order per device."""
@@ -154,6 +232,12 @@ class Effects:
     dead: list[Rejection] = field(default_factory=list)
     late: list[Rejection] = field(default_factory=list)
     devices: list[DeviceSeen] = field(default_factory=list)
+    forgotten: list[Forgotten] = field(default_factory=list)
+    """Come after all else of their step, and before all of the next."""
+    presences: list[Presence] = field(default_factory=list)
+    sessions: list[SessionEvent] = field(default_factory=list)
+    savepoints: list[SavepointAsked] = field(default_factory=list)
+    """For the shard; no sink writes them."""
 
     def extend(self, other: "Effects") -> None:
         """Append another step's effects."""
@@ -163,6 +247,10 @@ class Effects:
         self.dead += other.dead
         self.late += other.late
         self.devices += other.devices
+        self.forgotten += other.forgotten
+        self.presences += other.presences
+        self.sessions += other.sessions
+        self.savepoints += other.savepoints
 
     def without(self, partitions: frozenset[int]) -> "Effects":
         """These effects less those of some partitions."""
@@ -175,14 +263,16 @@ class Effects:
             dead=[record for record in self.dead if record.partition not in partitions],
             late=[record for record in self.late if record.partition not in partitions],
             devices=[seen for seen in self.devices if seen.partition not in partitions],
+            forgotten=[gone for gone in self.forgotten if gone.partition not in partitions],
+            presences=[each for each in self.presences if each.partition not in partitions],
+            sessions=[event for event in self.sessions if event.partition not in partitions],
+            savepoints=[each for each in self.savepoints if each.partition not in partitions],
         )
 
     @property
     def empty(self) -> bool:
         """True when there is nothing to write."""
-        return not (
-            self.scores or self.rollups or self.alerts or self.dead or self.late or self.devices
-        )
+        return not any(getattr(self, part.name) for part in fields(self))
 
 
 Rows = TypeVar("Rows", ScoreRows, RollupRows)
@@ -191,10 +281,11 @@ Rows = TypeVar("Rows", ScoreRows, RollupRows)
 def _kept(batches: list[Rows], dropped: frozenset[int]) -> list[Rows]:
     """The rows of other partitions than the dropped ones; batches without any are left out."""
     kept = [np.flatnonzero(~np.isin(rows.partitions, list(dropped))) for rows in batches]
-    return [_taken(rows, keep) for rows, keep in zip(batches, kept, strict=True) if len(keep)]
+    return [taken(rows, keep) for rows, keep in zip(batches, kept, strict=True) if len(keep)]
 
 
-def _taken(rows: Rows, keep: I64) -> Rows:
+def taken(rows: Rows, keep: I64) -> Rows:
+    """Some of the rows, by index."""
     changed: dict[str, Any] = {"devices": [rows.devices[i] for i in keep.tolist()]}
     for spec in fields(rows):
         column = getattr(rows, spec.name)

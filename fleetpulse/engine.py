@@ -9,16 +9,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetpulse.cohort import ClosedWindows, Cohort
+from fleetpulse.columns import NEVER
 from fleetpulse.control import ControlState
 from fleetpulse.directory import ABSENT, Directory
-from fleetpulse.effects import F32, I64, DeviceSeen, Effects, Reason, Rejection, WindowBatch
+from fleetpulse.effects import (
+    F32,
+    I64,
+    DeviceSeen,
+    Effects,
+    Reason,
+    Rejection,
+    SavepointAsked,
+    WindowBatch,
+)
 from fleetpulse.errors import InputError, Refused
 from fleetpulse.identity import CONTROL_KEY, TICK_KEY, DeviceKey, partition_of
 from fleetpulse.outcome import add_effects
+from fleetpulse.pauses import mark_paused
 from fleetpulse.ports import RecordBatch
-from fleetpulse.retirement import retire
+from fleetpulse.presence import away, fall_silent, hear, resume
+from fleetpulse.retirement import forget, retire
+from fleetpulse.silence import STEP_MAX_US, AttendedClock
+from fleetpulse.snapshot import RESULT_VERSION
 
 
 @dataclass(slots=True)
@@ -27,16 +42,31 @@ class PartitionState:
 
     control: ControlState = field(default_factory=ControlState)
     log_time_us: int = 0
+    clock: AttendedClock = field(default_factory=AttendedClock)
+    away: dict[bytes, int] = field(default_factory=dict)
+    """Devices that were offline when they lost their profile: log time of their last record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A batch and, per record, log time and attended time."""
+
+    records: RecordBatch
+    log_us: I64
+    attended_us: I64
 
 
 def cut_at_controls(batch: RecordBatch) -> Iterator[RecordBatch]:
-    """Split so that a control record stands only at the beginning, as `step` needs it."""
+    """Split so that each control record stands alone, as `step` needs it."""
     begin = 0
-    while CONTROL_KEY in batch.keys[begin + 1 :]:
-        cut = batch.keys.index(CONTROL_KEY, begin + 1)
-        yield batch.slice(begin, cut)
-        begin = cut
-    yield batch.slice(begin, len(batch))
+    while CONTROL_KEY in batch.keys[begin:]:
+        cut = batch.keys.index(CONTROL_KEY, begin)
+        if begin < cut:
+            yield batch.slice(begin, cut)
+        yield batch.slice(cut, cut + 1)
+        begin = cut + 1
+    if begin < len(batch):
+        yield batch.slice(begin, len(batch))
 
 
 class Engine:
@@ -47,26 +77,79 @@ class Engine:
         self.partitions: dict[int, PartitionState] = {}
         self.directory = Directory()
         self.samples_total = 0
+        self.paused_total = 0
+        """Records of paused devices."""
         self._effects = Effects()
         self._open: list[tuple[Cohort, ClosedWindows]] = []
 
     def step(self, batch: RecordBatch) -> list[WindowBatch]:
         """Take records; returns the windows to score, at most one batch per profile.
 
-        A control record may only stand first (`cut_at_controls`). `conclude` must follow.
+        A control record stands alone (`cut_at_controls`). `conclude` must follow.
         """
-        log_time_us = self._advance_log_time(batch)
-        begin = 0
+        ticks = _ticks(batch)
+        timed = self._advance_time(batch, ticks)
         if len(batch) and batch.keys[0] == CONTROL_KEY:
-            self._control(batch, int(log_time_us[0]))
-            begin = 1
-        self._records(batch, begin, log_time_us)
+            self._control(timed)
+        else:
+            self._between_ticks(timed, ticks)
         self._open = [(c, c.closed_windows()) for c in self.directory.cohorts]
         return [
             WindowBatch(c.profile, w.rows, w.ends, w.samples)
             for c, w in self._open
             if c.profile.model is not None and len(w.rows)
         ]
+
+    def needed(self, batch: RecordBatch) -> I64:
+        """Handles of the passive devices that must be active before `step` takes this batch."""
+        directory = self.directory
+        if not directory.passive_total or not len(batch):
+            return np.empty(0, np.int64)
+        if batch.keys[0] == CONTROL_KEY:
+            return self._owing(batch)
+        handles = directory.handles(batch.keys)
+        at = np.flatnonzero(handles != ABSENT)
+        handles, partitions = handles[at], batch.partitions[at]
+        # what changes nothing of a device wakes nobody
+        heard = (directory.partition_of[handles] == partitions) & ~directory.paused[handles]
+        passive = handles[heard & (directory.row_of[handles] == ABSENT)]
+        needed = np.concatenate((passive, self._ending(batch)))
+        return np.unique(needed) if len(needed) else needed
+
+    def version_after(self, batch: RecordBatch) -> int:
+        """The result version that a partition has after its control record; else this release's."""
+        if not len(batch) or batch.keys[0] != CONTROL_KEY:
+            return RESULT_VERSION
+        control = self.partitions[int(batch.partitions[0])].control
+        return control.applied(batch.values[0])[0].result_version
+
+    def _ending(self, batch: RecordBatch) -> I64:
+        """Passive devices whose session ends if they fall silent in this batch, at the latest."""
+        directory, ends_us = self.directory, np.full(self.partitions_total, NEVER)
+        for tick in _ticks(batch):
+            partition = int(batch.partitions[tick])
+            clock = self.partitions[partition].clock
+            ends_us[partition] = max(ends_us[partition], clock.attended_us) + STEP_MAX_US
+        if (ends_us == NEVER).all():
+            return np.empty(0, np.int64)
+        due = np.flatnonzero(directory.deadline_us <= ends_us.max())
+        due = due[(directory.row_of[due] == ABSENT) & directory.owes[due] & ~directory.paused[due]]
+        ending: I64 = due[directory.deadline_us[due] <= ends_us[directory.partition_of[due]]]
+        return ending
+
+    def _owing(self, batch: RecordBatch) -> I64:
+        """Passive devices that a control record ends while their alert or session is open."""
+        partition = int(batch.partitions[0])
+        handles = self.directory.handles_of(partition)
+        handles = handles[self.directory.owes[handles]]
+        if not len(handles):
+            return handles
+        state, control = self.partitions[partition].control.applied(batch.values[0])
+        if control is not None and control.HasField("forget"):
+            gone = DeviceKey(control.forget.tenant, control.forget.device_id)
+            named: NDArray[np.bool_] = self.directory.keys[handles] == gone.encode()
+            return handles[named]
+        return handles[self._leaving(handles, state)]
 
     def conclude(self, scores: Sequence[F32]) -> Effects:
         """Take the scores of what `step` answered, in its order; returns the batch's effects."""
@@ -81,37 +164,81 @@ class Engine:
         effects, self._effects = self._effects, Effects()
         return effects
 
-    def _advance_log_time(self, batch: RecordBatch) -> I64:
-        """Log time at each record: the running maximum of its partition's append times."""
-        log_time_us = batch.log_time_us.copy()
+    def _advance_time(self, batch: RecordBatch, ticks: list[int]) -> _Timed:
+        """Log time is the running maximum of a partition's append times."""
+        log_us = batch.log_time_us.copy()
+        attended_us = np.empty_like(log_us)
+        is_tick = np.zeros(len(batch), bool)
+        is_tick[ticks] = True
         for partition in np.unique(batch.partitions).tolist():
             state = self.partitions[partition]
             mine = np.flatnonzero(batch.partitions == partition)
-            times = np.maximum(np.maximum.accumulate(log_time_us[mine]), state.log_time_us)
-            log_time_us[mine] = times
+            times = np.maximum(np.maximum.accumulate(log_us[mine]), state.log_time_us)
+            log_us[mine] = times
+            attended_us[mine] = state.clock.follow(times, is_tick[mine] if ticks else None)
             state.log_time_us = int(times[-1])
-        return log_time_us
+        return _Timed(batch, log_us, attended_us)
 
-    def _control(self, batch: RecordBatch, log_time_us: int) -> None:
+    def _between_ticks(self, timed: _Timed, ticks: list[int]) -> None:
+        """Apply records; at a tick at which somebody may be silent, those after it do not count."""
+        begin = 0
+        for tick in ticks:
+            partition = int(timed.records.partitions[tick])
+            clock, attended_us = self.partitions[partition].clock, int(timed.attended_us[tick])
+            if attended_us >= clock.quiet_until_us:
+                self._records(timed, begin, tick)
+                log_us = int(timed.log_us[tick])
+                fall_silent(self._effects, self.directory, clock, partition, log_us, attended_us)
+                begin = tick + 1
+        self._records(timed, begin, len(timed.records))
+
+    def _control(self, timed: _Timed) -> None:
+        batch, log_time_us = timed.records, int(timed.log_us[0])
         partition = int(batch.partitions[0])
-        state = self.partitions[partition].control
+        owned = self.partitions[partition]
+        state = owned.control
+        before = state.resolved()
         try:
-            changed = state.apply(batch.values[0])
+            control = state.apply(batch.values[0])
         except Refused as error:
             self._reject(batch, 0, log_time_us, Reason.BAD_CONTROL, str(error))
             return
-        if not changed:
+        if control is None:
             return
-        ended: list[bytes] = []
-        for key in self.directory.keys_of(partition):
-            place = self.directory.find(key)
-            if place and place[0].profile != state.profile_of(DeviceKey.decode(key)):
-                retire(self._effects, *place)
-                ended.append(key)
-        self.directory.remove(ended)
+        if control.HasField("forget"):
+            gone = DeviceKey(control.forget.tenant, control.forget.device_id)
+            owned.away.pop(gone.encode(), None)
+            if partition_of(gone.encode(), self.partitions_total) == partition:
+                forget(self._effects, self.directory, gone, batch, log_time_us)
+            return
+        if control.HasField("savepoint"):
+            self._effects.savepoints.append(SavepointAsked(partition, control.savepoint.name))
+            return
+        if control.HasField("pause"):
+            resumed = mark_paused(self.directory, partition, state)
+            resume(self.directory, resumed, int(timed.attended_us[0]))
+        if state.resolved() == before:
+            return
+        handles = self.directory.handles_of(partition)
+        leaving = handles[self._leaving(handles, state)]
+        owned.away |= away(self.directory, leaving)
+        retire(self._effects, self.directory, leaving)
 
-    def _records(self, batch: RecordBatch, begin: int, log_time_us: I64) -> None:
-        keys = batch.keys[begin:] if begin else batch.keys
+    def _leaving(self, handles: I64, state: ControlState) -> NDArray[np.bool_]:
+        """Which devices have another profile under `state` than the one they run with."""
+        directory = self.directory
+        keys, cohorts = directory.keys[handles].tolist(), directory.cohort_of[handles].tolist()
+        return np.array(
+            [
+                directory.cohorts[cohort].profile != state.profile_of(DeviceKey.decode(key))
+                for key, cohort in zip(keys, cohorts, strict=True)
+            ],
+            np.bool_,
+        )
+
+    def _records(self, timed: _Timed, begin: int, end: int) -> None:
+        batch, log_time_us = timed.records, timed.log_us
+        keys = batch.keys[begin:end] if begin or end < len(batch) else batch.keys
         handles = self.directory.handles(keys)
         for i in np.flatnonzero(handles == ABSENT).tolist():
             if keys[i] != TICK_KEY:
@@ -126,11 +253,17 @@ class Engine:
             for i in at[strays].tolist():
                 self._reject(batch, i, int(log_time_us[i]), Reason.WRONG_PARTITION, "")
             at, handles = at[~strays], handles[~strays]
+        paused = self.directory.paused[handles]
+        if paused.any():
+            self.paused_total += int(np.count_nonzero(paused))
+            at, handles = at[~paused], handles[~paused]
+        self.directory.touch(handles, log_time_us[at])
         cohorts = self.directory.cohort_of[handles]
+        if (self.directory.row_of[handles] == ABSENT).any():
+            raise RuntimeError("a passive device was not activated before its record")
         for cohort_id in np.unique(cohorts).tolist():
             mine = cohorts == cohort_id
-            cohort = self.directory.cohorts[cohort_id]
-            self._absorb(cohort, self.directory.row_of[handles[mine]], batch, at[mine], log_time_us)
+            self._absorb(self.directory.cohorts[cohort_id], handles[mine], timed, at[mine])
 
     def _activate(self, batch: RecordBatch, i: int, log_time_us: int) -> int:
         """The handle of a device that is heard for the first time; ABSENT if it is none."""
@@ -146,18 +279,26 @@ class Engine:
         if partition_of(key, self.partitions_total) != partition:
             self._reject(batch, i, log_time_us, Reason.WRONG_PARTITION, "")
             return ABSENT
-        profile = self.partitions[partition].control.profile_of(name)
+        control = self.partitions[partition].control
+        if control.is_paused(name):
+            self.paused_total += 1
+            return ABSENT
+        profile = control.profile_of(name)
         if profile is None:
             self._reject(batch, i, log_time_us, Reason.NO_PROFILE, "no assignment matches")
             return ABSENT
         self._effects.devices.append(
             DeviceSeen(partition, name.tenant, name.device, profile.ref, log_time_us)
         )
-        return self.directory.add(key, partition, profile)
+        handle = self.directory.add(key, partition, profile)
+        away_us = self.partitions[partition].away.pop(key, None)
+        if away_us is not None:
+            self.directory.offline[handle], self.directory.accepted_us[handle] = True, away_us
+        return handle
 
-    def _absorb(
-        self, cohort: Cohort, rows: I64, batch: RecordBatch, at: I64, log_time_us: I64
-    ) -> None:
+    def _absorb(self, cohort: Cohort, handles: I64, timed: _Timed, at: I64) -> None:
+        batch, log_time_us = timed.records, timed.log_us
+        rows = self.directory.row_of[handles]
         values = batch.values if len(at) == len(batch) else [batch.values[i] for i in at]
         pieces, refusals = cohort.decoder.decode(rows, values, log_time_us[at])
         for refusal in refusals:
@@ -165,6 +306,12 @@ class Engine:
             self._reject(batch, i, int(log_time_us[i]), refusal.reason, refusal.detail)
         if pieces is None:
             return
+        heard = at
+        if refusals:
+            refused = [refusal.record for refusal in refusals]
+            handles, heard = np.delete(handles, refused), np.delete(at, refused)
+        log_us, attended_us = log_time_us[heard], timed.attended_us[heard]
+        hear(self._effects, self.directory, cohort, handles, log_us, attended_us)
         self.samples_total += len(pieces.samples)
         late = cohort.absorb(pieces)
         for record in np.unique(pieces.records[late]).tolist():
@@ -180,6 +327,13 @@ class Engine:
         self, batch: RecordBatch, i: int, log_time_us: int, reason: Reason, detail: str
     ) -> None:
         self._effects.dead.append(_rejection(batch, i, log_time_us, reason, detail))
+
+
+def _ticks(batch: RecordBatch) -> list[int]:
+    """Where the ticks are: most batches have none."""
+    if TICK_KEY not in batch.keys:
+        return []
+    return [i for i, key in enumerate(batch.keys) if key == TICK_KEY]
 
 
 def _rejection(

@@ -8,6 +8,7 @@ FleetpulseError
 ├── Refused               the input is wrong; trying it again cannot help
 │   ├── InputError        names the field (HTTP 4xx)
 │   └── ConfigError       names the setting, profile or file
+├── DamagedState          stored bytes are missing or altered: an older generation may be whole
 ├── Fenced                another owner holds the partition: drop its state and claim again
 ├── PartitionStopped      continuing would skip data silently: a person must apply the remedy
 └── SetupError            this machine lacks something: `remedy` says what to do
@@ -38,6 +39,10 @@ class Overloaded(RetryLater):
     """A queue of ours is at its bound."""
 
 
+class DamagedState(FleetpulseError):
+    """What is stored is not what was written."""
+
+
 class Refused(FleetpulseError):
     """The request or the configuration is wrong; repeating it cannot help."""
 
@@ -56,6 +61,8 @@ class InputError(Refused):
         self.reason = reason
         self.status = status
         self.index = index
+        self.key = b""
+        """Record key of the device whose record it is, once that is known."""
 
 
 class ConfigError(Refused):

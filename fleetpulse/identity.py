@@ -33,7 +33,13 @@ class DeviceKey(NamedTuple):
         tenant, slash, device = key.decode("utf-8", "replace").partition("/")
         if not slash:
             raise InputError("key", "is not tenant/device")
-        return cls(check_name("tenant", tenant), check_name("device_id", device))
+        return cls(tenant, device).check()
+
+    def check(self) -> "DeviceKey":
+        """Itself if both names can identify; raises InputError."""
+        check_name("tenant", self.tenant)
+        check_name("device_id", self.device)
+        return self
 
 
 def check_name(field: str, name: str) -> str:

@@ -38,6 +38,11 @@ class Layout:
             ring=profile.ring_slots,
         )
 
+    @property
+    def unit(self) -> int:
+        """Slots of the longest unit: what lies further before settled is in none that is open."""
+        return max(self.window, self.second)
+
     def slots_of(self, t_ns: I64) -> I64:
         """The nearest slot of each event time; halves round up."""
         return (t_ns + self.period_ns // 2) // self.period_ns

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.effects import F32, AlertEvent, RollupRows, ScoreRows
+from fleetpulse.effects import F32, AlertEvent, DeviceEvent, RollupRows, ScoreRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,26 @@ class PartitionStatus:
     state: str
     """running, recovering, paused or stopped."""
     remedy: str = ""
-    """What a person can do about a stopped partition."""
+    """What a person can do about a stopped or paused partition."""
+    behind_s: float = 0.0
+    """How old the newest record is that was processed, while others wait; else 0."""
+    busy_fraction: float = 0.0
+    """Share of the last seconds that the shard spent with this partition."""
+    restore_s: float = 0.0
+    """How long its state took to come back when the shard took it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What goes wrong, how often of late, and since when. One of device and partition is known."""
+
+    cause: str
+    """A Reason, or a word of whoever found it."""
+    count: int
+    since_us: int
+    device: str = ""
+    """tenant/device, as the record's key says."""
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,14 @@ class ShardStatus:
     busy_fraction: float
     step_ms: float
     commit_ms: float
+    paused_total: int = 0
+    passive: int = 0
+    """Devices whose state is stored, not in memory."""
+    device_bytes: int = 0
+    """Memory of the states of the others."""
+    """Records of paused devices."""
+    causes: tuple[Cause, ...] = ()
+    """Devices whose records were refused, of the last minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +83,25 @@ class LiveSamples:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveAlert:
+    """An alert event as it is published. stale: too old to call a person for."""
+
+    event: AlertEvent
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LiveUpdate:
-    """One push of a shard. Alerts are in PostgreSQL; the rest may be ahead of any commit."""
+    """One push of a shard. Alerts and events are in PostgreSQL; the rest may be ahead of it."""
 
     status: ShardStatus
     seconds: list[RollupRows] = field(default_factory=list)
     scores: list[ScoreRows] = field(default_factory=list)
-    alerts: list[AlertEvent] = field(default_factory=list)
+    alerts: list[LiveAlert] = field(default_factory=list)
+    events: list[DeviceEvent] = field(default_factory=list)
     samples: list[LiveSamples] = field(default_factory=list)
+    forgotten: list[bytes] = field(default_factory=list)
+    """Record keys of devices that were deleted."""
 
 
 @dataclass(frozen=True, slots=True)

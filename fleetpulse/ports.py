@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetpulse.columns import Arrays
 from fleetpulse.effects import F32, Effects
-from fleetpulse.snapshot import PartitionSnapshot
+from fleetpulse.profile import Profile
+from fleetpulse.snapshot import Blobs, DeviceStates, PartitionSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,57 @@ class EffectSink(Protocol):
         """Release connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionPause:
+    """Who paused a partition, and when (wall clock)."""
+
+    paused_by: str
+    since_us: int
+
+
+class PartitionPauses(Protocol):
+    """Partitions that are not to be fetched, until a person resumes them."""
+
+    def current(self) -> Mapping[int, PartitionPause]:
+        """All that hold; raises RetryLater."""
+
+    def close(self) -> None:
+        """Release connections."""
+
+
 class SnapshotStore(Protocol):
-    """Keeps the newest generations of each partition's state."""
+    """Device states as blobs, and per partition the newest generations of snapshots that name
+    them. Any number of threads. Where stored bytes are missing or altered, reading raises
+    DamagedState.
+    """
+
+    def put(
+        self, partition: int, next_offset: int, states: DeviceStates, *, copy: int
+    ) -> DeviceStates:
+        """Write the states at hand as blobs; answers the same with their places.
+
+        copy: the number that the directory gave the copy. A saved snapshot supersedes what was
+        put of earlier copies of its partition and is not named by it.
+        """
+
+    def read(self, profile: Profile, blobs: Blobs) -> Arrays:
+        """The states of devices of one profile, by column, in their order."""
+
+    def tidied(self, snapshot: PartitionSnapshot) -> PartitionSnapshot:
+        """The same with some blobs moved, so that no more is stored than twice what is valid."""
 
     def save(self, snapshot: PartitionSnapshot) -> None:
-        """Write durably; drops generations beyond the bound."""
+        """Write durably; every state must have its place. Drops generations beyond the bound, and
+        the blobs that only they named.
+        """
+
+    def keep(self, snapshot: PartitionSnapshot, name: str) -> None:
+        """Write it also, with copies of its blobs, to where no later generation drops it."""
 
     def load(self, partition: int) -> PartitionSnapshot | None:
-        """The newest intact generation; warns about each torn one it skips."""
+        """The newest intact generation, the states of its active devices at hand; warns about
+        each torn one it skips.
+        """
 
 
 class Scorer(Protocol):

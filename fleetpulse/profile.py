@@ -15,9 +15,13 @@ CHANNELS_MAX = 64
 CHANNEL_NAME_MAX = 128
 RING_VALUES_MAX = 1 << 23
 """Values kept per device: 32 MiB."""
+RUN_NS_MAX = 2_000_000_000_000_000_000
+"""Two frames at a device's rate; with a log time added it fits 63 bits."""
 TEXT_MAX = 65_536
 """Characters of YAML: its parser takes milliseconds per kilobyte."""
 SECOND_NS = 1_000_000_000
+OFFLINE_AFTER_S = 30.0
+OFFLINE_AFTER_MIN_S = 5.0
 
 
 class _Frozen(BaseModel):
@@ -63,6 +67,25 @@ class AlertRule(_Frozen):
     """After an alert cleared, a new one is raised at the earliest this much event time later."""
 
 
+class RateLimit(_Frozen):
+    """How much more than its rate a device may send, measured in log time."""
+
+    factor: float = Field(4.0, ge=1, le=1e6)
+    """Times `rate_hz` that it may send for ever."""
+    burst_s: float = Field(300.0, ge=0, le=1e7)
+    """Seconds of data that it may send at once, as after an outage; at least two frames."""
+
+
+class SessionSpec(_Frozen):
+    """When a device is at work: a channel above a level."""
+
+    channel: str
+    above: float
+    """A second is active if its largest value of the channel is above this."""
+    gap_s: int = Field(60, ge=1, le=86_400)
+    """Event time without an active second that ends a session."""
+
+
 class Profile(_Frozen):
     """One revision of one kind of device."""
 
@@ -79,11 +102,16 @@ class Profile(_Frozen):
     """How far event time may be ahead of log time."""
     block_samples_max: int = Field(200, ge=1, le=65_536)
     """Longest frame that is accepted."""
+    rate_limit: RateLimit | None = RateLimit()
+    """Records beyond it are refused; None: whatever is sent is taken."""
     window: WindowSpec = WindowSpec()
     model: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+@[0-9]+$")
     """`name@version` of the ONNX model; None scores windows by `zscore`."""
     zscore: ZScoreSpec = ZScoreSpec()
     alert: AlertRule
+    offline_after_s: float | None = Field(None, ge=0, le=1e7)
+    """Silence that makes a device offline; at least 5. 0: never. None: 30, or three periods."""
+    session: SessionSpec | None = None
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -112,12 +140,32 @@ class Profile(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _silence_and_sessions(self) -> Self:
+        if self.offline_after_s and self.offline_after_s < OFFLINE_AFTER_MIN_S:
+            raise ValueError(f"offline_after_s must be 0 or at least {OFFLINE_AFTER_MIN_S:g}")
+        if self.session is not None:
+            if self.session.channel not in self.channels:
+                raise ValueError("session.channel must be one of the channels")
+            if not self.offline_after_us:
+                raise ValueError("session needs offline_after_s: silence ends a session")
+        return self
+
+    @model_validator(mode="after")
     def _bounded_memory(self) -> Self:
         if self.ring_slots * len(self.channels) > RING_VALUES_MAX:
             raise ValueError(
                 f"window.size, rate_hz, lateness_ms and block_samples_max need {self.ring_slots} "
                 f"slots of {len(self.channels)} channels per device; at most {RING_VALUES_MAX} "
                 "values are kept"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bounded_account(self) -> Self:
+        if self.rate_limit is not None and self.run_slots * self.period_ns > RUN_NS_MAX:
+            raise ValueError(
+                "rate_limit: two frames of block_samples_max samples last more than 60 years; "
+                "null takes whatever is sent"
             )
         return self
 
@@ -135,6 +183,13 @@ class Profile(_Frozen):
     def period_ns(self) -> int:
         """Distance of two slots."""
         return round(SECOND_NS / self.rate_hz)
+
+    @property
+    def offline_after_us(self) -> int:
+        """Attended time without a record after which a device is offline; 0: never."""
+        if self.offline_after_s is None:
+            return max(round(OFFLINE_AFTER_S * 1e6), 3 * self.period_ns // 1000)
+        return round(self.offline_after_s * 1e6)
 
     @property
     def lateness_slots(self) -> int:

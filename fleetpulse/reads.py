@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from fleetpulse.effects import SessionSummary
+
 Resolution = Literal["minute", "hour", "day"]
 
 
@@ -15,6 +17,11 @@ class DeviceRow:
     profile: str
     first_seen_us: int
     alert_open: bool
+    online: bool
+    since_us: int
+    """Log time of the newest change of `online`, or of the first record."""
+    heard_us: int | None
+    """Log time of the last record before it went offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +64,32 @@ class AlertRow:
     profile: str
 
 
-class AlertKey(NamedTuple):
-    """Where a page of alerts ended; newest first."""
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session; ended_at_us and summary are None while it runs."""
 
-    raised_at_us: int
-    alert_id: str
+    session_id: str
+    tenant: str
+    device_id: str
+    profile: str
+    started_at_us: int
+    ended_at_us: int | None
+    summary: SessionSummary | None
+
+
+class PeriodKey(NamedTuple):
+    """Where a page of alerts or sessions ended, newest first: the last one's begin and id."""
+
+    begun_us: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts; None: no matter. `from_us` inclusive, `to_us` exclusive, of the raise."""
+class PeriodFilter:
+    """Which alerts or sessions; None: no matter. Times are of the begin, `to_us` exclusive.
+
+    open: whether it has not ended.
+    """
 
     tenant: str
     device_id: str | None = None
@@ -96,9 +119,20 @@ class Reads(Protocol):
         """Buckets that start in [from_us, to_us), oldest first."""
 
     async def alerts(
-        self, where: AlertFilter, before: AlertKey | None, limit: int
+        self, where: PeriodFilter, before: PeriodKey | None, limit: int
     ) -> list[AlertRow]:
         """Newest first, those older than `before`."""
+
+    async def sessions(
+        self, where: PeriodFilter, before: PeriodKey | None, limit: int
+    ) -> list[SessionRow]:
+        """Newest first, those older than `before`."""
+
+    async def session(self, tenant: str, session_id: str) -> SessionRow | None:
+        """One session."""
+
+    async def offline_devices(self) -> set[bytes]:
+        """Record keys of the devices that are offline."""
 
     async def open_alerts(self) -> set[bytes]:
         """Record keys of the devices with an open alert."""

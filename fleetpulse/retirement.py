@@ -1,17 +1,38 @@
-"""A device that leaves its cohort closes its open alert; nothing else of it is owed."""
+"""Devices that end: their open alert and session are closed, nothing else of them is owed."""
 
 from fleetpulse.alerts import Transition
 from fleetpulse.cohort import Cohort
-from fleetpulse.effects import Effects
-from fleetpulse.outcome import alert_event
+from fleetpulse.directory import ABSENT, Directory
+from fleetpulse.effects import I64, Effects, Forgotten
+from fleetpulse.identity import DeviceKey
+from fleetpulse.outcome import alert_event, session_event
+from fleetpulse.ports import RecordBatch
 
 
-def retire(effects: Effects, cohort: Cohort, row: int) -> None:
-    """Clear the device's open alert at its last scored window."""
+def retire(effects: Effects, directory: Directory, handles: I64) -> None:
+    """Clear these devices' open alerts at their last scored windows, end their sessions at their
+    last active seconds, and remove the devices.
+
+    Of passive devices none may have an open alert or session (`Engine.needed`).
+    """
+    for _, cohort, mine in directory.groups(handles[directory.row_of[handles] != ABSENT]):
+        rows = directory.row_of[mine]
+        for row in rows[cohort.alerts.open[rows]].tolist():
+            clear(effects, cohort, row)
+        if cohort.sessions is not None:
+            ended = cohort.sessions.end(rows)
+            effects.sessions += [session_event(cohort, change) for change in ended]
+    directory.remove(directory.keys[handles].tolist())
+
+
+def clear(effects: Effects, cohort: Cohort, row: int) -> None:
+    """End a device's open alert at its last scored window."""
+    effects.alerts.append(alert_event(cohort, _cleared(cohort, row)))
+
+
+def _cleared(cohort: Cohort, row: int) -> Transition:
     alerts = cohort.alerts
-    if not alerts.open[row]:
-        return
-    transition = Transition(
+    return Transition(
         row,
         "cleared",
         int(alerts.score_us[row]),
@@ -20,4 +41,20 @@ def retire(effects: Effects, cohort: Cohort, row: int) -> None:
         float(alerts.score[row]),
         float(alerts.peak[row]),
     )
-    effects.alerts.append(alert_event(cohort, transition))
+
+
+def forget(
+    effects: Effects,
+    directory: Directory,
+    key: DeviceKey,
+    batch: RecordBatch,
+    log_time_us: int,
+) -> None:
+    """Drop the device at the control record that stands alone in `batch`, known or not."""
+    handles = directory.handles([key.encode()])
+    retire(effects, directory, handles[handles != ABSENT])
+    effects.forgotten.append(
+        Forgotten(
+            int(batch.partitions[0]), int(batch.offsets[0]), log_time_us, key.tenant, key.device
+        )
+    )

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.columns import NEVER, Column, Columns
+from fleetpulse.columns import NEVER, Arrays, Column, Columns
 from fleetpulse.effects import F32, I64
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces, Turn
+from fleetpulse.profile import Profile
 from fleetpulse.ragged import ragged_range
 
 Bools = NDArray[np.bool_]
@@ -28,6 +29,20 @@ class Settled:
     rows: I64
     before: I64
     after: I64
+
+
+def without_history(profile: Profile, rows: Arrays) -> Arrays:
+    """A cohort's exported rows without the values that nothing will read again.
+
+    What lies before every unit that can still close is only remembered as filled.
+    """
+    layout = Layout.of(profile)
+    ring = rows["rings.ring"]
+    head = rows["rings.head"].astype(np.int64)[:, None]
+    settled = rows["rings.settled"].astype(np.int64)[:, None]
+    slot = head - 1 - (head - 1 - np.arange(layout.ring)) % layout.ring
+    history = (slot < settled - layout.unit)[:, :, None]
+    return {**rows, "rings.ring": np.where(history & ~np.isnan(ring), np.float32(0), ring)}
 
 
 class Rings(Columns):

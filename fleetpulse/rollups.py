@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.columns import NEVER, Arrays, Column, Columns, under
+from fleetpulse.columns import NEVER, Column, Columns, Tables
 from fleetpulse.effects import F32, I64, RESOLUTION_S, Resolution
 from fleetpulse.ragged import in_turns
 from fleetpulse.statistics import Stats, merge, single
@@ -94,38 +94,15 @@ class OpenBucket(Columns):
         self.index[rows] = index
 
 
-class Rollups:
+class Rollups(Tables):
     """The running buckets of a cohort at each level, and the scores of each running second."""
 
     def __init__(self, channels: int) -> None:
         self.series = channels + 1
         self.second_scores = OpenBucket(1)
         self.levels = {level: OpenBucket(self.series) for level in LEVELS}
-
-    def grow(self, capacity: int) -> None:
-        """Make room for rows."""
-        for _, table in self._tables():
-            table.grow(capacity)
-
-    def reset(self, rows: I64) -> None:
-        """Make rows fresh."""
-        for _, table in self._tables():
-            table.reset(rows)
-
-    def export(self, rows: I64) -> Arrays:
-        """Copies of these rows."""
-        out: Arrays = {}
-        for name, table in self._tables():
-            out |= {f"{name}.{k}": v for k, v in table.export(rows).items()}
-        return out
-
-    def load(self, rows: I64, arrays: Arrays) -> None:
-        """Set rows from an export."""
-        for name, level in self._tables():
-            level.load(rows, under(f"{name}.", arrays))
-
-    def _tables(self) -> list[tuple[str, OpenBucket]]:
-        return [("second_scores", self.second_scores), *self.levels.items()]
+        tables: dict[str, Columns] = {"second_scores": self.second_scores}
+        super().__init__(tables | {str(level): table for level, table in self.levels.items()})
 
     def seconds(
         self,

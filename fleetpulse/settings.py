@@ -21,16 +21,18 @@ class KafkaSettings(_Group):
 
     bootstrap: str | None = None
     """host:port[,host:port] of an existing cluster."""
-    port: int = Field(19092, ge=1024, le=65535)
-    """Of our own broker; its controller listens on the next port."""
+    port: int = Field(19092, ge=1024, le=65525)
+    """Of our own broker; its controller listens on the next port, then the next broker."""
+    brokers: int = Field(1, ge=1, le=5)
+    """Of our own: with three, any one may be lost. Fixed when the data folder is made."""
     heap_mb: int = Field(384, ge=128)
-    """Java heap of our own broker."""
+    """Java heap of each broker of our own."""
     topic_prefix: str = ""
     """Put before every topic, group and transactional id: several fleets on one cluster."""
     partitions: int = Field(8, ge=1, le=1024)
     """Of the telemetry topic; fixed at creation."""
-    replication: int = Field(1, ge=1, le=5)
-    """Replicas of each topic."""
+    replication: int | None = Field(None, ge=1, le=5)
+    """Replicas of each topic; None: what the brokers are set to, all of our own."""
     retention_h: float = Field(24.0, gt=0)
     """How long the telemetry topic keeps records."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -42,9 +44,14 @@ class KafkaSettings(_Group):
     ssl_key_location: Path | None = None
 
     @property
+    def ports(self) -> range:
+        """Of our own brokers."""
+        return range(self.port, self.port + 2 * self.brokers, 2)
+
+    @property
     def servers(self) -> str:
         """What a client connects to."""
-        return self.bootstrap or f"127.0.0.1:{self.port}"
+        return self.bootstrap or ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     def topic(self, name: str) -> str:
         """A topic's full name."""
@@ -81,7 +88,9 @@ class ShardSettings(_Group):
     """The device engine."""
 
     count: int = Field(2, ge=1, le=1024)
-    """DeviceShard actors; at most one per partition does work."""
+    """DeviceShard actors at the start; at most one per partition does work."""
+    spare: bool = True
+    """Keep one more ready, outside the group: it replaces a shard that dies at once."""
     poll_records_max: int = Field(4000, ge=1, le=100_000)
     """Most records of one step."""
     poll_timeout_ms: int = Field(20, ge=1, le=1000)
@@ -94,8 +103,29 @@ class ShardSettings(_Group):
     """Least time between two PostgreSQL commits of rollups."""
     commit_backlog_max: int = Field(64, ge=1, le=4096)
     """Batches of effects that may wait for a sink before the shard pauses its partitions."""
-    transaction_timeout_ms: int = Field(5000, ge=1000)
+    stale_after_s: float = Field(300.0, gt=0)
+    """Alerts whose event time is older when they are published are shown and call nobody."""
+    device_memory_mb: int = Field(1024, ge=1)
+    """Memory of a shard for device states; beyond it the longest silent devices become passive."""
+    passivate_after_s: float = Field(900.0, gt=0)
+    """Log time without a record after which a device becomes passive."""
+    effects: Literal["exactly-once", "at-least-once"] = "exactly-once"
+    """at-least-once: no Kafka transactions; a crash repeats results there. To measure the price."""
+    transaction_timeout_ms: int = Field(4500, ge=1000)
     """After this a stopped shard's open Kafka transaction no longer holds up readers."""
+
+
+class RecomputeSettings(_Group):
+    """Corrections of what is past."""
+
+    workers: int = Field(1, ge=0, le=64)
+    """Computations at a time, each a Ray task; 0: marks wait."""
+    delay_s: float = Field(5.0, ge=0)
+    """How long a device's marks gather before they are computed together."""
+    lease_s: float = Field(30.0, gt=0)
+    """A worker that is not heard of for so long loses its jobs to another."""
+    devices_max: int = Field(32, ge=1, le=1000)
+    """Devices of one partition that are computed in one reading of the log."""
 
 
 class SnapshotSettings(_Group):
@@ -103,6 +133,10 @@ class SnapshotSettings(_Group):
 
     folder: Path | None = None
     """Where; None: `snapshots` in the data folder."""
+    uri: str | None = None
+    """s3://bucket/prefix instead of a folder; credentials come from AWS_ACCESS_KEY_ID and so on."""
+    endpoint: str | None = None
+    """http://host:port of an S3 service other than Amazon's."""
     replay_budget_s: float = Field(2.0, gt=0)
     """Replay a recovery may need; decides how often a snapshot is taken."""
     generations: int = Field(2, ge=2, le=16)
@@ -114,7 +148,7 @@ class RaySettings(_Group):
 
     address: str | None = None
     """An existing cluster; None starts one on loopback."""
-    num_cpus: int = Field(8, ge=1)
+    num_cpus: int = Field(16, ge=1)
     """Logical CPUs of our own cluster: a placement budget, not cores."""
     object_store_mb: int = Field(128, ge=80)
 
@@ -144,6 +178,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     shard: ShardSettings = ShardSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
+    recompute: RecomputeSettings = RecomputeSettings()
     ray: RaySettings = RaySettings()
     model: ModelSettings = ModelSettings()
 

@@ -1,21 +1,55 @@
 """A device as its actor holds it, as an immutable copy."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fleetpulse.cohort import Cohort
-from fleetpulse.columns import NEVER
+from fleetpulse.columns import NEVER, Arrays
+from fleetpulse.directory import ABSENT
 from fleetpulse.engine import Engine
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import DeviceView, LiveSamples
-from fleetpulse.outcome import alert_id
+from fleetpulse.outcome import result_id
+from fleetpulse.profile import Profile
+from fleetpulse.snapshot import Blobs
 
 
 def device_view(engine: Engine, key: bytes) -> DeviceView | None:
     """The device's state after the last whole batch; None if it is not here."""
     place = engine.directory.find(key)
-    if place is None:
+    return _view(*place) if place else None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlace:
+    """Where a passive device's state is."""
+
+    profile: Profile
+    partition: int
+    blob: Blobs
+
+
+def stored_place(engine: Engine, key: bytes) -> StoredPlace | None:
+    """None if the device is active, or not here."""
+    directory = engine.directory
+    (handle,) = directory.handles([key])
+    if handle == ABSENT or directory.row_of[handle] != ABSENT:
         return None
-    cohort, row = place
+    profile = directory.cohorts[directory.cohort_of[handle]].profile
+    return StoredPlace(profile, int(directory.partition_of[handle]), directory.blob[[handle]])
+
+
+def stored_view(key: bytes, place: StoredPlace, states: Arrays) -> DeviceView | None:
+    """A passive device's view, from its state."""
+    cohort = Cohort(place.profile)
+    row = cohort.add(key, place.partition)
+    cohort.load(np.array([row]), states)
+    return _view(cohort, row)
+
+
+def _view(cohort: Cohort, row: int) -> DeviceView | None:
+    key = cohort.keys[row]
     layout, alerts, profile = cohort.layout, cohort.alerts, cohort.profile
     head = int(cohort.rings.head[row])
     if head == NEVER:
@@ -39,13 +73,13 @@ def device_view(engine: Engine, key: bytes) -> DeviceView | None:
         score_end_us=int(alerts.score_us[row]) if alerts.score_us[row] != NEVER else 0,
         threshold=profile.alert.threshold,
         alert_open=is_open,
-        alert_id=alert_id(key, profile.ref, int(alerts.raised_start_us[row])) if is_open else "",
+        alert_id=result_id(key, profile.ref, int(alerts.raised_start_us[row])) if is_open else "",
         alert_raised_us=int(alerts.raised_us[row]) if is_open else 0,
     )
 
 
 def newest_samples(engine: Engine, key: bytes, since_us: int) -> LiveSamples | None:
-    """Samples of a device after `since_us`, as far as its ring reaches; None if there are none."""
+    """Samples of a device after `since_us`, as far as it keeps them; None if there are none."""
     place = engine.directory.find(key)
     if place is None:
         return None
@@ -53,7 +87,7 @@ def newest_samples(engine: Engine, key: bytes, since_us: int) -> LiveSamples | N
     layout = cohort.layout
     head = int(cohort.rings.head[row])
     first = int(layout.slots_of(np.array([since_us * 1000]))[0]) + 1
-    first = max(first, head - layout.run_max)
+    first = max(first, head - layout.run_max, int(cohort.rings.settled[row]) - layout.unit)
     if head <= first:
         return None
     values = cohort.rings.gather(np.array([row]), np.array([first]), head - first)[0]

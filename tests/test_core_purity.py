@@ -36,7 +36,11 @@ def impurities(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
+def _module(path: Path) -> str:
+    return path.relative_to(CORE).as_posix()
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=_module)
 def test_core_is_a_function_of_the_log(path: Path) -> None:
     found = impurities(path.read_text())
     if path.name in OUTSIDE:

@@ -1,5 +1,6 @@
 """Small telemetry logs, and what an engine makes of them however they are cut."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,18 +96,21 @@ def reborn(engine: Engine) -> Engine:
     return other
 
 
+Model = Callable[[np.ndarray], np.ndarray]
+
+
 def fake_scores(samples: np.ndarray) -> np.ndarray:
     """Stands for a model: depends on nothing but the window."""
     ordered = np.sort(np.abs(samples.reshape(len(samples), -1)), axis=1)
     return np.asarray(ordered[:, -3], np.float32)
 
 
-def feed(engine: Engine, batch: RecordBatch) -> Effects:
+def feed(engine: Engine, batch: RecordBatch, model: Model = fake_scores) -> Effects:
     """One whole batch through the engine."""
     effects = Effects()
     for part in cut_at_controls(batch):
         windows = engine.step(part)
-        effects.extend(engine.conclude([fake_scores(w.samples) for w in windows]))
+        effects.extend(engine.conclude([model(w.samples) for w in windows]))
     return effects
 
 
@@ -129,9 +133,19 @@ def per_device(effects: Effects) -> dict[str, list[object]]:
     for kind, rejections in (("dead", effects.dead), ("late", effects.late)):
         for r in sorted(rejections, key=lambda r: r.offset):
             out.setdefault(f"{kind} {r.partition}", []).append(r)
+    _add_events(out, effects)
+    return out
+
+
+def _add_events(out: dict[str, list[object]], effects: Effects) -> None:
+    for gone in effects.forgotten:
+        out.setdefault(f"forgotten {gone.device_id}", []).append(gone)
     for seen in effects.devices:
         out.setdefault(f"seen {seen.device_id}", []).append(seen)
-    return out
+    for presence in effects.presences:
+        out.setdefault(f"presence {presence.device_id}", []).append(presence)
+    for session in effects.sessions:  # as text: NaN equals NaN there
+        out.setdefault(f"session {session.device_id}", []).append(repr(session))
 
 
 def difference(found: Effects, expected: Effects) -> str:

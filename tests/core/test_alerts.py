@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fleetpulse.alerts import AlertStates, Transition
-from fleetpulse.outcome import alert_id
+from fleetpulse.outcome import result_id
 from fleetpulse.profile import AlertRule
 
 SECOND_US = 1_000_000
@@ -92,6 +92,6 @@ def test_windows_of_one_batch_are_taken_in_order() -> None:
 
 
 def test_an_alert_has_the_same_name_wherever_it_is_computed() -> None:
-    assert alert_id(b"default/pump-7", "pump@1", 1_750_000_000_000_000) == (
+    assert result_id(b"default/pump-7", "pump@1", 1_750_000_000_000_000) == (
         "37df1b5d913629d614975db3163179bc"
     )

@@ -38,7 +38,7 @@ def assign(state: ControlState, profile: str, *, pattern: str = "", tenant: str 
     rule = Assignment(
         tenant=tenant, device_pattern=pattern, profile=profile, profile_revision=revision
     )
-    return state.apply(made(f"{rule}", assignment=rule))
+    return state.apply(made(f"{rule}", assignment=rule)) is not None
 
 
 def chosen(state: ControlState, device: str, tenant: str = "default") -> str | None:
@@ -77,8 +77,8 @@ def test_revision_0_is_the_newest_known() -> None:
 def test_a_control_seen_before_changes_nothing() -> None:
     state = known(pump(), pump(name="fan"))
     first = Assignment(profile="pump")
-    assert state.apply(made("x", assignment=first)) is True
-    assert state.apply(made("x", assignment=Assignment(profile="fan"))) is False
+    assert state.apply(made("x", assignment=first))
+    assert state.apply(made("x", assignment=Assignment(profile="fan"))) is None
     assert chosen(state, "d") == "pump@1"
 
 

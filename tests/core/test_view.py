@@ -9,6 +9,7 @@ from fleetpulse.telemetry_pb2 import Telemetry
 from fleetpulse.view import device_view, newest_samples
 from fleetpulse.wire import encode_block
 from tests.core.logs import T0_US, Log, feed, fresh_engine
+from tests.core.shelf import Shelf
 
 KEY = b"default/pump-1"
 PUMP = Profile(
@@ -104,3 +105,18 @@ def test_newest_samples_are_those_after_a_time() -> None:
     whole = newest_samples(engine, KEY, 0)
     assert whole is not None
     assert len(whole.t_us) == PUMP.run_slots, "no more than a run of them"
+
+
+def test_samples_that_a_stored_state_does_not_keep_are_not_shown() -> None:
+    shelf, log = Shelf(), Log()
+    log.profile(PUMP.model_copy(update={"rate_hz": 5}))
+    for begin in range(0, 40, 8):
+        samples = np.ones((8, 2), np.float32)
+        value = encode_block(samples, t0_us=T0_US + begin * 200_000, period_ns=200_000_000)
+        log.device("pump-1", value, T0_US + 8_000_000)
+    shelf.feed(log.batch())
+    shelf.restart()
+    kept = newest_samples(shelf.engine, KEY, 0)
+    assert kept is not None
+    assert len(kept.values) >= 8
+    assert (kept.values == 1).all(), "a value that nobody sent"

@@ -1,0 +1,1 @@
+"""Views of the past: what late records change, computed beside the live view and promoted."""

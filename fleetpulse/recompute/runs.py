@@ -1,0 +1,156 @@
+"""Live and next of some devices of one partition: the log as live took it, and as it should be."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fleetpulse.engine import Engine
+from fleetpulse.identity import DeviceKey
+from fleetpulse.ports import RecordBatch, Scorer
+from fleetpulse.recompute.correction import FOREVER_US, Correction, RunEnd, compare
+from fleetpulse.recompute.history import History, Life
+from fleetpulse.recompute.job import Claimed
+from fleetpulse.recompute.ledger import Ledger
+from fleetpulse.recompute.ranges import TimeRange, reach_us, warm_up_us
+from fleetpulse.recompute.repair import Repair
+from fleetpulse.rerun import Turn
+
+
+class LiveRun:
+    """The engine's run over the span, remembered as far as the jobs need it."""
+
+    def __init__(self, engine: Engine, jobs: Sequence[Claimed]) -> None:
+        self.engine = engine
+        self.history = History(frozenset(job.key for job in jobs))
+        self.ledgers = {
+            job.key: Ledger(job.key, TimeRange(job.changed.from_us, FOREVER_US), job.done_until_us)
+            for job in jobs
+        }
+
+    def take(self, turn: Turn) -> None:
+        """After each turn of the engine."""
+        self.history.take(self.engine, turn)
+        for ledger in self.ledgers.values():
+            ledger.take(turn.effects)
+        for gone in turn.effects.forgotten:
+            key = DeviceKey(gone.tenant, gone.device_id).encode()
+            if key in self.ledgers:
+                self.ledgers[key].clear()
+
+    def end(self, key: bytes) -> RunEnd | None:
+        """Where the device is now."""
+        place = self.engine.directory.find(key)
+        return RunEnd(*place, ended=False) if place else None
+
+
+class NextRun:
+    """The second pass over the same records: each device's, repaired."""
+
+    def __init__(
+        self, live: LiveRun, jobs: Sequence[Claimed], partition: int, scorer: Scorer
+    ) -> None:
+        self._live = live
+        self._devices = {
+            job.key: _Device(job, _lives(live, job), partition, scorer)
+            for job in jobs
+            if live.history.lives[job.key]
+        }
+
+    def take(self, batch: RecordBatch) -> None:
+        """Records of the devices, in log order."""
+        for key, device in self._devices.items():
+            at = np.flatnonzero(np.fromiter((k == key for k in batch.keys), bool, len(batch)))
+            if len(at):
+                device.take(batch.take(at))
+
+    def corrections(self, from_us: int) -> dict[bytes, Correction]:
+        """What to promote, once all is taken; nothing for a device that the span does not have.
+
+        from_us: log time at which the span begins; 0: with the log.
+        """
+        found: dict[bytes, Correction] = {}
+        for key, device in self._devices.items():
+            end = device.finish()
+            first = device.lives[0].profile
+            exact_us = round(first.future_bound_s * 1e6) + warm_up_us(first)
+            before = self._live.ledgers[key].within(device.touched)
+            found[key] = compare(
+                device.touched,
+                device.reach_us,
+                from_us + exact_us if from_us else 0,
+                before,
+                device.ledger,
+                self._live.end(key),
+                end,
+            )
+        return found
+
+
+def _lives(live: LiveRun, job: Claimed) -> list[Life]:
+    """As they were; or, for a changed profile, as if the newest had been there all the time."""
+    lives = live.history.lives[job.key]
+    if job.cause != "profile" or lives[-1].ended:
+        return lives
+    late = [each for life in lives for each in life.late]
+    unused = {offset for life in lives for offset in life.unused}
+    return [Life(lives[-1].profile, lives[0].begin, late=late, unused=unused)]
+
+
+class _Device:
+    """One device's lives, repaired one after the other."""
+
+    def __init__(self, job: Claimed, lives: list[Life], partition: int, scorer: Scorer) -> None:
+        self.lives = lives
+        self._job = job
+        self._partition = partition
+        self._scorer = scorer
+        profiles = [life.profile for life in lives]
+        self.reach_us = reach_us(profiles)
+        self.touched = TimeRange(job.changed.from_us, job.changed.to_us + self.reach_us)
+        self.ledger = Ledger(job.key, self.touched, job.done_until_us)
+        self._hold_ns = max(each.lateness_slots * each.period_ns for each in profiles)
+        self._number = 0
+        self._repair = self._begin(lives[0])
+
+    def take(self, batch: RecordBatch) -> None:
+        """Its records."""
+        offsets = batch.offsets
+        while self._number + 1 < len(self.lives):
+            begin = self.lives[self._number + 1].begin
+            self._take(batch.take(np.flatnonzero(offsets < begin)))
+            batch = batch.take(np.flatnonzero(offsets >= begin))
+            offsets = batch.offsets
+            if not len(batch):
+                return
+            self.ledger.take(self._repair.finish(ended=True))
+            self._number += 1
+            self._repair = self._begin(self.lives[self._number])
+        self._take(batch)
+
+    def finish(self) -> RunEnd:
+        """All records are there."""
+        ended = self.lives[self._number].ended
+        self.ledger.take(self._repair.finish(ended=ended))
+        return RunEnd(self._repair.cohort, self._repair.row, ended)
+
+    def _begin(self, life: Life) -> Repair:
+        hold_slots = -(-self._hold_ns // life.profile.period_ns)
+        repair = Repair(
+            self._job.key, self._partition, life.profile, self._scorer, hold_slots=hold_slots
+        )
+        repair.expect(
+            np.array([each.offset for each in life.late], np.int64),
+            np.array([each.log_time_us for each in life.late], np.int64),
+            [each.value for each in life.late],
+        )
+        return repair
+
+    def _take(self, batch: RecordBatch) -> None:
+        life = self.lives[self._number]
+        used = [
+            i
+            for i, offset in enumerate(batch.offsets.tolist())
+            if offset >= life.begin and offset not in life.unused
+        ]
+        part = batch.take(np.array(used, np.int64))
+        self.ledger.take(self._repair.take(part.offsets, part.log_time_us, part.values))
