@@ -29,6 +29,14 @@ class OnnxScorer:
         """
         return self._checked(model).score(samples)
 
+    def open_all(self) -> None:
+        """Open the folder's models ahead; one that cannot be used raises only when asked."""
+        for ref in self._registry.refs():
+            try:
+                self._checked(ref)
+            except ConfigError as error:
+                log.warning("model %s: %s", ref, error)
+
     def card(self, model: str) -> Card:
         """What is known about a version; raises ConfigError."""
         return self._checked(model).card

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
-from confluent_kafka import KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._topic import TopicDescription
@@ -16,8 +17,14 @@ from fleetpulse.errors import BrokerUnavailable, ConfigError
 from fleetpulse.settings import KafkaSettings
 
 REJECTED_TOPICS: Final = ("telemetry.dead", "telemetry.late")
-RESULT_TOPICS: Final = ("scores", "alerts", "aggregates.second", "aggregates.minute")
+RESULT_TOPICS: Final = ("scores", "alerts", "events", "aggregates.second", "aggregates.minute")
 _SERVED_WAIT_S: Final = 0.05
+_AS_THE_BROKER_SAYS: Final = -1
+_MOVED: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 
 
 class KafkaAdmin:
@@ -95,16 +102,27 @@ class KafkaAdmin:
     def _offsets(
         self, spec: OffsetSpec, positions: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        futures = self._client.list_offsets(
-            dict.fromkeys(positions, spec), request_timeout=self._timeout_s
-        )
-        return {
-            each: self._connection.answer(future, "list offsets").offset
-            for each, future in futures.items()
-        }
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            futures = self._client.list_offsets(
+                dict.fromkeys(positions, spec), request_timeout=self._timeout_s
+            )
+            try:
+                return {
+                    each: self._connection.answer(future, "list offsets").offset
+                    for each, future in futures.items()
+                }
+            except BrokerUnavailable as error:
+                if not _moved(error) or time.monotonic() > deadline:
+                    raise
+            # The client keeps the leaders it knew, and would be refused for ever.
+            with suppress(KafkaException):
+                self._client.list_topics(positions[0].topic, timeout=self._timeout_s)
+            time.sleep(_SERVED_WAIT_S)
 
     def _topics(self) -> list[NewTopic]:
         settings = self._settings
+        replicas = _AS_THE_BROKER_SAYS if settings.replication is None else settings.replication
         retention = {"retention.ms": str(round(settings.retention_h * 3_600_000))}
         rejected = retention | {"max.message.bytes": str(REJECTED_BYTES_MAX)}
         telemetry = retention | {
@@ -116,18 +134,16 @@ class KafkaAdmin:
             "telemetry": telemetry,
             **dict.fromkeys(REJECTED_TOPICS, rejected),
             **dict.fromkeys(RESULT_TOPICS, retention),
+            # The lake may read them at any time; there are few.
+            "tombstones": {"retention.ms": "-1"},
         }
         return [
             *(
-                NewTopic(
-                    settings.topic(name), settings.partitions, settings.replication, config=each
-                )
+                NewTopic(settings.topic(name), settings.partitions, replicas, config=each)
                 for name, each in configs.items()
             ),
             # One order, kept for ever: there are few.
-            NewTopic(
-                settings.topic("controls"), 1, settings.replication, config={"retention.ms": "-1"}
-            ),
+            NewTopic(settings.topic("controls"), 1, replicas, config={"retention.ms": "-1"}),
         ]
 
     def _existing(self, names: Iterable[str]) -> dict[str, TopicDescription]:
@@ -154,3 +170,9 @@ class KafkaAdmin:
         )
         if config and config["message.timestamp.type"].value != "LogAppendTime":
             raise ConfigError(f"kafka: topic {name} needs message.timestamp.type=LogAppendTime")
+
+
+def _moved(error: BrokerUnavailable) -> bool:
+    """Whether another broker leads the partition since the client looked."""
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in _MOVED

@@ -15,6 +15,9 @@ RECORD_BYTES_MAX: Final = 1_048_588
 REJECTED_BYTES_MAX: Final = RECORD_BYTES_MAX + 65_536
 """Of the dead and late topics: the largest record must fit with the reason around it."""
 REQUEST_TIMEOUT_S: Final = 10.0
+"""Of a whole operation, tried again within it."""
+ANSWER_TIMEOUT_MS: Final = 5000
+"""Of one broker's answer: longer than a fail-over, during which the living ones wait too."""
 SCHEMA_VERSION: Final = b"1"
 
 _log = logging.getLogger("fleetpulse.kafka")
@@ -54,6 +57,11 @@ def connection_config(settings: KafkaSettings, *, client_id: str) -> dict[str, A
         "socket.keepalive.enable": True,
         # A broker that restarted is tried again within a second, not ten.
         "reconnect.backoff.max.ms": 1000,
+        # One that hangs keeps its connections open: the default waits a minute for its answer
+        # before it asks who leads now.
+        "socket.timeout.ms": ANSWER_TIMEOUT_MS,
+        "socket.connection.setup.timeout.ms": ANSWER_TIMEOUT_MS,
+        "api.version.request.timeout.ms": ANSWER_TIMEOUT_MS,
         "logger": _log,
     }
 
@@ -104,6 +112,8 @@ def producer_config(settings: KafkaSettings, *, client_id: str) -> dict[str, Any
         # Java's hash: every producer of any language finds a device's partition.
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
+        # As for other requests; the default is half a minute.
+        "request.timeout.ms": ANSWER_TIMEOUT_MS,
         # Transactions back to back meet CONCURRENT_TRANSACTIONS: 100 ms (the default) each time.
         "retry.backoff.ms": 5,
     }

@@ -20,6 +20,8 @@ from fleetpulse.settings import KafkaSettings
 from fleetpulse.telemetry_pb2 import Assignment, Control
 
 PUBLISH_TIMEOUT_S: Final = 30.0
+_LASTING: Final = frozenset({"profile_yaml", "assignment", "pause", "result_version"})
+"""Changes that say what holds from here on. Others are acts: repeating one would do it again."""
 
 
 class ControlReader:
@@ -64,18 +66,32 @@ def publish(
 ) -> list[str]:
     """Make profiles known and assign them, in this order; returns the ids that are new.
 
-    Publishing the same again is harmless. What was published before is repeated too: a shard
-    without a snapshot needs it although retention took it from telemetry.
+    Publishing the same again is harmless. What was published before and lasts is repeated too: a
+    shard without a snapshot needs it although retention took it from telemetry.
     """
+    known = known_controls(settings)
+    added = _added(known, profiles, assignments)
+    lasting = [each for each in known if each.WhichOneof("change") in _LASTING]
+    write_controls(settings, added, repeated=lasting)
+    return [each.id for each in added]
+
+
+def known_controls(settings: KafkaSettings) -> list[Control]:
+    """All that were published, in their order."""
     reader = ControlReader(settings, client_id="controls")
     try:
-        known = [Control.FromString(value) for value in reader.read()]
+        return [Control.FromString(value) for value in reader.read()]
     finally:
         reader.close()
-    added = _added(known, profiles, assignments)
+
+
+def write_controls(
+    settings: KafkaSettings, added: Sequence[Control], *, repeated: Sequence[Control] = ()
+) -> None:
+    """Into every partition: what is repeated, then what is new, which is copied to `controls`."""
     writer = DurableWriter(settings, client_id="controls")
     topic = settings.topic("telemetry")
-    for control in (*known, *added):
+    for control in (*repeated, *added):
         value = control.SerializeToString()
         writer.write(
             [DurableRecord(topic, CONTROL_KEY, value, p) for p in range(settings.partitions)],
@@ -87,7 +103,6 @@ def publish(
         for each in added
     ]
     writer.write(copies, timeout_s=PUBLISH_TIMEOUT_S)
-    return [each.id for each in added]
 
 
 def _added(

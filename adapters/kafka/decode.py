@@ -1,11 +1,18 @@
 """Effects from the messages in the output topics: for the command line, checks and tests."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from fleetpulse import telemetry_pb2 as pb
-from fleetpulse.effects import F64, I32, AlertEvent, Reason, Rejection
+from fleetpulse.effects import F64, I32, AlertEvent, AlertKind, Forgotten, Reason, Rejection
+from fleetpulse.identity import DeviceKey
+
+_KINDS: Final[dict[int, AlertKind]] = {
+    pb.Alert.CLEARED: "cleared",
+    pb.Alert.WITHDRAWN: "withdrawn",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def decode_alert(value: bytes, *, partition: int) -> AlertEvent:
         alert_id=message.alert_id,
         tenant=message.tenant,
         device_id=message.device_id,
-        kind="cleared" if message.kind == pb.Alert.CLEARED else "raised",
+        kind=_KINDS.get(message.kind, "raised"),
         at_us=message.at_us,
         raised_at_us=message.raised_at_us,
         window_start_us=message.window_start_us,
@@ -67,6 +74,15 @@ def decode_alert(value: bytes, *, partition: int) -> AlertEvent:
         threshold=message.threshold,
         model=message.model,
         profile=message.profile,
+    )
+
+
+def decode_tombstone(key: bytes, value: bytes) -> Forgotten:
+    """The reverse of encode_tombstone."""
+    message = pb.Tombstone.FromString(value)
+    name = DeviceKey.decode(key)
+    return Forgotten(
+        message.partition, message.offset, message.log_time_us, name.tenant, name.device
     )
 
 

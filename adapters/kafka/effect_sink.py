@@ -18,13 +18,21 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from adapters.kafka.client import (
+    ANSWER_TIMEOUT_MS,
     REJECTED_BYTES_MAX,
     REQUEST_TIMEOUT_S,
     connection_config,
     meaning_of,
     producer_config,
 )
-from adapters.kafka.encode import encode_alert, encode_rejected, encode_rollups, encode_scores
+from adapters.kafka.encode import (
+    encode_alert,
+    encode_rejected,
+    encode_rollups,
+    encode_scores,
+    encode_tombstone,
+)
+from adapters.kafka.encode_events import encode_presence, encode_session
 from adapters.kafka.log_reader import GROUP, Membership
 from fleetpulse.effects import Effects, Resolution
 from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, RetryLater
@@ -88,6 +96,8 @@ class KafkaEffectSink:
             # Stable per slot, so that a successor's init ends what a crash left open.
             "transactional.id": client_id,
             "transaction.timeout.ms": transaction_timeout_ms,
+            # librdkafka takes no longer one with a transaction's timeout.
+            "socket.timeout.ms": min(ANSWER_TIMEOUT_MS, transaction_timeout_ms),
             "message.max.bytes": REJECTED_BYTES_MAX,
             "linger.ms": 5,
         }
@@ -160,12 +170,21 @@ class KafkaEffectSink:
         for alert in effects.alerts:
             key = DeviceKey(alert.tenant, alert.device_id).encode()
             yield topic("alerts"), alert.partition, key, encode_alert(alert)
+        for presence in effects.presences:
+            key = DeviceKey(presence.tenant, presence.device_id).encode()
+            yield topic("events"), presence.partition, key, encode_presence(presence)
+        for session in effects.sessions:
+            key = DeviceKey(session.tenant, session.device_id).encode()
+            yield topic("events"), session.partition, key, encode_session(session)
         for name, rejections in (
             ("telemetry.dead", effects.dead),
             ("telemetry.late", effects.late),
         ):
             for each in rejections:
                 yield topic(name), each.partition, each.key, encode_rejected(each)
+        for gone in effects.forgotten:
+            key = DeviceKey(gone.tenant, gone.device_id).encode()
+            yield topic("tombstones"), gone.partition, key, encode_tombstone(gone)
 
     def _produce(
         self, producer: Producer, topic: str, partition: int, key: bytes, value: bytes
@@ -219,12 +238,15 @@ class KafkaEffectSink:
     def _ready(self) -> Producer:
         if self._producer is None:
             producer = Producer(self._config)
-            try:
-                producer.init_transactions(self._timeout_s)
-            except KafkaException as error:
-                raise meaning_of(error, "begin with a transactional id") from error
+            self._begin(producer)
             self._producer = producer
         return self._producer
+
+    def _begin(self, producer: Producer) -> None:
+        try:
+            producer.init_transactions(self._timeout_s)
+        except KafkaException as error:
+            raise meaning_of(error, "begin with a transactional id") from error
 
     def _drop(self) -> None:
         if self._producer is not None:

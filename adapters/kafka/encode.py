@@ -11,17 +11,28 @@ from numpy.typing import NDArray
 
 from adapters.interleave import interleave
 from fleetpulse import telemetry_pb2 as pb
-from fleetpulse.effects import RESOLUTION_S, AlertEvent, Rejection, RollupRows, ScoreRows
+from fleetpulse.effects import (
+    RESOLUTION_S,
+    AlertEvent,
+    Forgotten,
+    Rejection,
+    RollupRows,
+    ScoreRows,
+)
 
 _FIXED64: Final = 1
 _BYTES: Final = 2
 _FIXED32: Final = 5
-_KINDS: Final = {"raised": pb.Alert.RAISED, "cleared": pb.Alert.CLEARED}
+_KINDS: Final = {
+    "raised": pb.Alert.RAISED,
+    "cleared": pb.Alert.CLEARED,
+    "withdrawn": pb.Alert.WITHDRAWN,
+}
 _DETAIL_CHARACTERS_MAX: Final = 2000
 
 
-def encode_scores(rows: ScoreRows) -> list[bytes]:
-    """One Score per row."""
+def encode_scores(rows: ScoreRows, *, view_epoch: int = 0) -> list[bytes]:
+    """One Score per row. view_epoch: of a correction; it supersedes the one before it."""
     n = len(rows.devices)
     return interleave(
         *_number(1, rows.window_start_us, "<i8"),
@@ -29,11 +40,12 @@ def encode_scores(rows: ScoreRows) -> list[bytes]:
         *_number(3, rows.scores, "<f4"),
         *_number(4, np.full(n, rows.threshold), "<f4"),
         _text(6, rows.model),
+        *_epochs(view_epoch, 5, 7),
     )
 
 
-def encode_rollups(rows: RollupRows) -> list[bytes]:
-    """One Rollup per row."""
+def encode_rollups(rows: RollupRows, *, view_epoch: int = 0) -> list[bytes]:
+    """One Rollup per row. view_epoch: of a correction; it supersedes the one before it."""
     n = len(rows.devices)
     return interleave(
         *_number(1, rows.bucket_us, "<i8"),
@@ -50,11 +62,12 @@ def encode_rollups(rows: RollupRows) -> list[bytes]:
         *_number(14, rows.score_mean, "<f8"),
         *_number(15, rows.score_std, "<f8"),
         _text(16, rows.profile.ref),
+        *_epochs(view_epoch, 4, 17),
     )
 
 
-def encode_alert(event: AlertEvent) -> bytes:
-    """An Alert; there are few."""
+def encode_alert(event: AlertEvent, *, view_epoch: int = 0) -> bytes:
+    """An Alert; there are few. view_epoch: of a correction; it supersedes the one before it."""
     return pb.Alert(
         alert_id=event.alert_id,
         tenant=event.tenant,
@@ -69,6 +82,8 @@ def encode_alert(event: AlertEvent) -> bytes:
         threshold=event.threshold,
         model=event.model,
         profile=event.profile,
+        view_epoch=view_epoch,
+        supersedes=max(0, view_epoch - 1),
     ).SerializeToString()
 
 
@@ -85,6 +100,13 @@ def encode_rejected(rejection: Rejection) -> bytes:
         detail=rejection.detail[:_DETAIL_CHARACTERS_MAX],
         first_us=rejection.first_us,
         last_us=rejection.last_us,
+    ).SerializeToString()
+
+
+def encode_tombstone(gone: Forgotten) -> bytes:
+    """A Tombstone: up to where a device is deleted."""
+    return pb.Tombstone(
+        partition=gone.partition, offset=gone.offset, log_time_us=gone.log_time_us
     ).SerializeToString()
 
 
@@ -116,3 +138,11 @@ def _packed(field: int, values: NDArray[Any], dtype: str) -> tuple[bytes, NDArra
 def _text(field: int, value: str) -> bytes:
     data = value.encode()
     return _tag(field, _BYTES) + _varint(len(data)) + data
+
+
+def _epochs(view_epoch: int, field: int, supersedes: int) -> tuple[bytes, ...]:
+    """Two fixed32 fields that live's rows do not have."""
+    if not view_epoch:
+        return ()
+    numbers = ((field, view_epoch), (supersedes, view_epoch - 1))
+    return tuple(_tag(each, _FIXED32) + number.to_bytes(4, "little") for each, number in numbers)

@@ -37,7 +37,9 @@ class TelemetryProducer:
         node_id: str,
         inflight_records_max: int,
         ack_timeout_s: float,
+        linger_ms: float = 2,
     ) -> None:
+        """linger_ms: how long records wait for others of their partition, to share a request."""
         self._topic = settings.topic("telemetry")
         self._partitions = settings.partitions
         self._inflight_max = inflight_records_max
@@ -45,7 +47,7 @@ class TelemetryProducer:
         self._tick = Tick(node_id=node_id).SerializeToString()
         self._config = {
             **producer_config(settings, client_id=f"ingest-{node_id}"),
-            "linger.ms": 2,
+            "linger.ms": linger_ms,
             "message.timeout.ms": round(ack_timeout_s * 1000),
             # Room for ticks: what is under way is bounded by send_many.
             "queue.buffering.max.messages": inflight_records_max + 10 * settings.partitions,

@@ -51,12 +51,14 @@ def recovery_time(settings: KafkaSettings) -> RecoveryTime:
     cluster = connection.answer(
         connection.client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S), "list brokers"
     )
-    resources = [
-        ConfigResource(ConfigResource.Type.BROKER, each.id_string) for each in cluster.nodes
-    ]
-    answers = connection.client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
     configs = [
-        connection.answer(answer, "ask the brokers' settings") for answer in answers.values()
+        connection.answer(answer, "ask the brokers' settings")
+        for broker in cluster.nodes
+        # Each broker knows its own, and the client takes one broker per call.
+        for answer in connection.client.describe_configs(
+            [ConfigResource(ConfigResource.Type.BROKER, broker.id_string)],
+            request_timeout=REQUEST_TIMEOUT_S,
+        ).values()
     ]
 
     def slowest(name: str) -> float:

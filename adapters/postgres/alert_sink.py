@@ -1,4 +1,4 @@
-"""EffectSink "alerts": alerts and devices, on each commit."""
+"""EffectSink "alerts": alerts, devices and their sessions, on each commit."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import numpy as np
 import psycopg
 
 from adapters.postgres.effect_sink import PostgresSink
+from adapters.postgres.marks import end_jobs
+from adapters.postgres.presence_rows import write_presences, write_sessions
 from adapters.postgres.time_partitions import TimePartitions
 from fleetpulse.effects import AlertEvent, DeviceSeen, Effects
 
@@ -30,6 +32,14 @@ ON CONFLICT (tenant, device_id) DO UPDATE SET
 """
 
 
+_FORGET = (
+    "DELETE FROM recompute_views WHERE tenant = %s AND device_id = %s",
+    "DELETE FROM alerts WHERE tenant = %s AND device_id = %s",
+    "DELETE FROM sessions WHERE tenant = %s AND device_id = %s",
+    "DELETE FROM devices WHERE tenant = %s AND device_id = %s",
+)
+
+
 class PostgresAlertSink(PostgresSink):
     """Few rows, soon: people and sockets wait for them."""
 
@@ -38,14 +48,23 @@ class PostgresAlertSink(PostgresSink):
     def __init__(self, dsn: str, *, topic_id: str) -> None:
         super().__init__(dsn, topic_id=topic_id)
         self._alerts = TimePartitions("alerts", "M")
-        self._partitions = (self._alerts,)
+        self._sessions = TimePartitions("sessions", "M")
+        self._partitions = (self._alerts, self._sessions)
 
     def _has_rows(self, effects: Effects) -> bool:
-        return bool(effects.alerts or effects.devices)
+        return bool(
+            effects.alerts
+            or effects.devices
+            or effects.forgotten
+            or effects.presences
+            or effects.sessions
+        )
 
     def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         raised_us = np.array([each.raised_at_us for each in effects.alerts], np.int64)
         self._alerts.ensure(connection, raised_us)
+        started_us = np.array([each.started_at_us for each in effects.sessions], np.int64)
+        self._sessions.ensure(connection, started_us)
 
     def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         """Nothing: the rows travel with their statements."""
@@ -56,6 +75,14 @@ class PostgresAlertSink(PostgresSink):
         if effects.alerts:
             with connection.cursor() as cursor:
                 cursor.executemany(_ALERT, [_alert_row(each) for each in effects.alerts])
+        if effects.presences:
+            write_presences(connection, effects.presences)
+        if effects.sessions:
+            write_sessions(connection, effects.sessions)
+        for gone in effects.forgotten:
+            end_jobs(connection, gone.tenant, gone.device_id)
+            for statement in _FORGET:
+                connection.execute(statement, (gone.tenant, gone.device_id))
 
 
 def _device_columns(seen: list[DeviceSeen]) -> tuple[list[Any], ...]:

@@ -1,63 +1,55 @@
 """Reads on PostgreSQL: what the API asks, on a small pool of connections that only read."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
-import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Composed, Identifier
-from psycopg_pool import AsyncConnectionPool
 
-from adapters.postgres.connection import LIMITS, STATEMENT_TIMEOUT_MS, unavailable
+from adapters.postgres.periods import ALERT, in_us, page_by, page_of
+from adapters.postgres.pool import connection_of, pool_of
+from adapters.postgres.session_reads import SESSION, SESSIONS, row_of
 from fleetpulse.identity import DeviceKey
-from fleetpulse.reads import AlertFilter, AlertKey, AlertRow, DeviceRow, Resolution, RollupRow
+from fleetpulse.reads import (
+    AlertRow,
+    DeviceRow,
+    PeriodFilter,
+    PeriodKey,
+    Resolution,
+    RollupRow,
+    SessionRow,
+)
 
 CONNECTIONS_MAX: Final = 4
-WAIT_S: Final = 5.0
-"""For a free connection."""
-
-
-def _us(column: str) -> Composed:
-    """A time column as epoch microseconds, exactly."""
-    return SQL("(extract(epoch FROM {0}) * 1000000)::bigint AS {1}").format(
-        Identifier(column), Identifier(f"{column}_us")
-    )
 
 
 _DEVICES: Final = SQL("""
 SELECT tenant, device_id, profile, {first_seen},
     EXISTS (SELECT FROM alerts a WHERE a.tenant = d.tenant AND a.device_id = d.device_id
-        AND a.cleared_at IS NULL) AS alert_open
+        AND a.cleared_at IS NULL AND NOT a.withdrawn) AS alert_open,
+    online, (extract(epoch FROM coalesce(since, first_seen)) * 1000000)::bigint AS since_us,
+    (extract(epoch FROM heard_at) * 1000000)::bigint AS heard_us
 FROM devices d
 WHERE tenant = %(tenant)s AND {which}
 ORDER BY device_id LIMIT %(limit)s
 """)
 _LISTED: Final = SQL("device_id > %(after)s AND strpos(lower(device_id), lower(%(search)s)) > 0")
 _NAMED: Final = SQL("device_id = %(device_id)s")
-_ALERTS: Final = SQL("""
-SELECT alert_id, tenant, device_id, {raised_at}, {cleared_at}, {window_start}, {window_end},
-    score, peak_score, threshold, model, profile
-FROM alerts
-WHERE tenant = %(tenant)s
-    AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
-    AND (%(open)s::boolean IS NULL OR (cleared_at IS NULL) = %(open)s)
-    AND (%(from_us)s::bigint IS NULL OR raised_at >= epoch_us(%(from_us)s))
-    AND (%(to_us)s::bigint IS NULL OR raised_at < epoch_us(%(to_us)s))
-    AND (%(before_us)s::bigint IS NULL
-        OR (raised_at, alert_id) < (epoch_us(%(before_us)s), %(before_id)s::text))
-ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
-""").format(**{c: _us(c) for c in ("raised_at", "cleared_at", "window_start", "window_end")})
+_ALERTS: Final = (
+    ALERT + SQL("WHERE NOT withdrawn AND ") + page_by("raised_at", "cleared_at", "alert_id")
+)
 _ROLLUPS: Final = SQL("""
 SELECT {bucket}, profile, coalesce(p.channels, ARRAY[]::text[]) AS channels, revision, view_epoch,
     count, min, max, mean, std,
     score_count, score_over, score_min, score_max, score_mean, score_std
 FROM {table} LEFT JOIN profiles p USING (profile)
 WHERE tenant = %(tenant)s AND device_id = %(device_id)s
-    AND bucket >= epoch_us(%(from_us)s) AND bucket < epoch_us(%(to_us)s)
+    AND bucket >= epoch_us(%(from_us)s) AND bucket < epoch_us(%(to_us)s) AND NOT withheld
 ORDER BY bucket LIMIT %(limit)s
 """)
-_OPEN: Final = SQL("SELECT DISTINCT tenant, device_id FROM alerts WHERE cleared_at IS NULL")
+_OFFLINE: Final = SQL("SELECT tenant, device_id FROM devices WHERE NOT online")
+_OPEN: Final = SQL("""
+SELECT DISTINCT tenant, device_id FROM alerts WHERE cleared_at IS NULL AND NOT withdrawn
+""")
 
 T = TypeVar("T")
 
@@ -66,16 +58,7 @@ class PostgresReads:
     """Reads on a running loop; connections open when they are needed."""
 
     def __init__(self, dsn: str) -> None:
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
-            dsn,
-            min_size=0,
-            max_size=CONNECTIONS_MAX,
-            open=False,
-            timeout=WAIT_S,
-            kwargs={"autocommit": True, "application_name": "fleetpulse-reads", **LIMITS},
-            configure=_configure,
-            check=AsyncConnectionPool.check_connection,
-        )
+        self._pool = pool_of(dsn, purpose="reads", connections_max=CONNECTIONS_MAX)
 
     async def devices(self, tenant: str, search: str, after: str, limit: int) -> list[DeviceRow]:
         """In order of id, those after `after` whose id contains `search`."""
@@ -104,34 +87,46 @@ class PostgresReads:
             "to_us": to_us,
             "limit": limit,
         }
-        query = _ROLLUPS.format(bucket=_us("bucket"), table=Identifier(f"rollup_{resolution}"))
+        query = _ROLLUPS.format(bucket=in_us("bucket"), table=Identifier(f"rollup_{resolution}"))
         return await self._rows(RollupRow, query, asked)
 
     async def alerts(
-        self, where: AlertFilter, before: AlertKey | None, limit: int
+        self, where: PeriodFilter, before: PeriodKey | None, limit: int
     ) -> list[AlertRow]:
         """Newest first, those older than `before`."""
-        asked = {
-            "tenant": where.tenant,
-            "device_id": where.device_id,
-            "open": where.open,
-            "from_us": where.from_us,
-            "to_us": where.to_us,
-            "before_us": before.raised_at_us if before else None,
-            "before_id": before.alert_id if before else None,
-            "limit": limit,
-        }
-        return await self._rows(AlertRow, _ALERTS, asked)
+        return await self._rows(AlertRow, _ALERTS, page_of(where, before, limit))
+
+    async def sessions(
+        self, where: PeriodFilter, before: PeriodKey | None, limit: int
+    ) -> list[SessionRow]:
+        """Newest first, those older than `before`."""
+        async with connection_of(self._pool) as connection:
+            cursor = await connection.execute(SESSIONS, page_of(where, before, limit))
+            return [row_of(row) for row in await cursor.fetchall()]
+
+    async def session(self, tenant: str, session_id: str) -> SessionRow | None:
+        """One session."""
+        async with connection_of(self._pool) as connection:
+            cursor = await connection.execute(SESSION, (tenant, session_id))
+            row = await cursor.fetchone()
+            return row_of(row) if row else None
+
+    async def offline_devices(self) -> set[bytes]:
+        """Record keys of the devices that are offline."""
+        return await self._keys(_OFFLINE)
 
     async def open_alerts(self) -> set[bytes]:
         """Record keys of the devices with an open alert."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(_OPEN)
+        return await self._keys(_OPEN)
+
+    async def _keys(self, query: SQL) -> set[bytes]:
+        async with connection_of(self._pool) as connection:
+            cursor = await connection.execute(query)
             return {DeviceKey(*row).encode() for row in await cursor.fetchall()}
 
     async def ping(self) -> None:
         """Return if the database answers."""
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             await connection.execute("SELECT 1")
 
     async def close(self) -> None:
@@ -139,21 +134,10 @@ class PostgresReads:
         await self._pool.close()
 
     async def _rows(self, kind: type[T], query: Composed, asked: dict[str, Any]) -> list[T]:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             cursor = connection.cursor(row_factory=class_row(kind))
             return await (await cursor.execute(query, asked)).fetchall()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        await self._pool.open()
-        with unavailable():
-            async with self._pool.connection() as connection:
-                yield connection
-
 
 def _devices(which: SQL) -> Composed:
-    return _DEVICES.format(first_seen=_us("first_seen"), which=which)
-
-
-async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+    return _DEVICES.format(first_seen=in_us("first_seen"), which=which)

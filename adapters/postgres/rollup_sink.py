@@ -8,11 +8,12 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from adapters.postgres.binary_copy import ROLLUP_COLUMNS, copy_data
 from adapters.postgres.effect_sink import PostgresSink
+from adapters.postgres.marks import end_jobs
 from adapters.postgres.time_partitions import TimePartitions
 from fleetpulse.effects import Effects, Resolution, RollupRows
 
 _STAGING: Final = """
-CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS
+CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS
 """
 _COPY: Final = "COPY {staging} ({columns}) FROM STDIN (FORMAT binary)"
 # A device that changes its profile within a bucket may close it twice: the last row counts.
@@ -29,9 +30,72 @@ ON CONFLICT (tenant, device_id, bucket) DO UPDATE SET
         excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std)
 WHERE ({table}.view_epoch, {table}.revision) <= (excluded.view_epoch, excluded.revision)
 """
+_FORGET: Final = "DELETE FROM {table} WHERE tenant = %s AND device_id = %s"
+_SET_EPOCH: Final = "UPDATE {staging} SET view_epoch = %s"
 _PROFILE: Final = """
 INSERT INTO profiles (profile, channels, definition) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 """
+
+
+class RollupTables:
+    """Writes rollups of each resolution; the same for live's sink and for promotions."""
+
+    def __init__(self) -> None:
+        self.of: dict[Resolution, TimePartitions] = {
+            "minute": TimePartitions("rollup_minute", "D"),
+            "hour": TimePartitions("rollup_hour", "M"),
+            "day": TimePartitions("rollup_day", "Y"),
+        }
+
+    def prepare(self, connection: psycopg.Connection[Any], rollups: list[RollupRows]) -> None:
+        """Make the partitions that the rows need."""
+        for resolution, batches in self._by_resolution(rollups).items():
+            buckets_us = np.concatenate([rows.bucket_us for rows in batches])
+            self.of[resolution].ensure(connection, buckets_us)
+
+    def stage(self, connection: psycopg.Connection[Any], rollups: list[RollupRows]) -> None:
+        """Send the rows to where they lock nothing."""
+        for resolution, batches in self._by_resolution(rollups).items():
+            connection.execute(self._sql(_STAGING, resolution))
+            with connection.cursor() as cursor, cursor.copy(self._sql(_COPY, resolution)) as copy:
+                copy.write(copy_data(batches))
+
+    def apply(
+        self,
+        connection: psycopg.Connection[Any],
+        rollups: list[RollupRows],
+        *,
+        view_epoch: int = 0,
+    ) -> None:
+        """Write what was staged."""
+        for resolution, batches in self._by_resolution(rollups).items():
+            for profile in {rows.profile.ref: rows.profile for rows in batches}.values():
+                connection.execute(
+                    _PROFILE, (profile.ref, list(profile.channels), profile.to_yaml())
+                )
+            if view_epoch:
+                connection.execute(self._sql(_SET_EPOCH, resolution), (view_epoch,))
+            connection.execute(self._sql(_UPSERT, resolution))
+
+    def forget(self, connection: psycopg.Connection[Any], tenant: str, device_id: str) -> None:
+        """Delete a device's rows."""
+        for resolution in self.of:
+            connection.execute(self._sql(_FORGET, resolution), (tenant, device_id))
+
+    def _by_resolution(self, rollups: list[RollupRows]) -> dict[Resolution, list[RollupRows]]:
+        """In one order, so that two writers do not wait for each other."""
+        grouped: dict[Resolution, list[RollupRows]] = {each: [] for each in self.of}
+        for rows in rollups:
+            if rows.resolution in self.of and len(rows.devices):
+                grouped[rows.resolution].append(rows)
+        return {resolution: batches for resolution, batches in grouped.items() if batches}
+
+    def _sql(self, template: str, resolution: Resolution) -> Composed:
+        return SQL(template).format(
+            table=Identifier(self.of[resolution].table),
+            staging=Identifier(f"staging_{resolution}"),
+            columns=SQL(ROLLUP_COLUMNS),
+        )
 
 
 class PostgresRollupSink(PostgresSink):
@@ -41,46 +105,21 @@ class PostgresRollupSink(PostgresSink):
 
     def __init__(self, dsn: str, *, topic_id: str) -> None:
         super().__init__(dsn, topic_id=topic_id)
-        self._tables: dict[Resolution, TimePartitions] = {
-            "minute": TimePartitions("rollup_minute", "D"),
-            "hour": TimePartitions("rollup_hour", "M"),
-            "day": TimePartitions("rollup_day", "Y"),
-        }
-        self._partitions = tuple(self._tables.values())
+        self._tables = RollupTables()
+        self._partitions = tuple(self._tables.of.values())
 
     def _has_rows(self, effects: Effects) -> bool:
-        return any(rows.resolution in self._tables for rows in effects.rollups)
+        rollups = any(rows.resolution in self._tables.of for rows in effects.rollups)
+        return rollups or bool(effects.forgotten)
 
     def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        for resolution, batches in self._by_resolution(effects).items():
-            buckets_us = np.concatenate([rows.bucket_us for rows in batches])
-            self._tables[resolution].ensure(connection, buckets_us)
+        self._tables.prepare(connection, effects.rollups)
 
     def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        for resolution, batches in self._by_resolution(effects).items():
-            connection.execute(self._sql(_STAGING, resolution))
-            with connection.cursor() as cursor, cursor.copy(self._sql(_COPY, resolution)) as copy:
-                copy.write(copy_data(batches))
+        self._tables.stage(connection, effects.rollups)
 
     def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        for resolution, batches in self._by_resolution(effects).items():
-            for profile in {rows.profile.ref: rows.profile for rows in batches}.values():
-                connection.execute(
-                    _PROFILE, (profile.ref, list(profile.channels), profile.to_yaml())
-                )
-            connection.execute(self._sql(_UPSERT, resolution))
-
-    def _by_resolution(self, effects: Effects) -> dict[Resolution, list[RollupRows]]:
-        grouped: dict[Resolution, list[RollupRows]] = {}
-        for rows in effects.rollups:
-            if rows.resolution in self._tables and len(rows.devices):
-                grouped.setdefault(rows.resolution, []).append(rows)
-        return grouped
-
-    def _sql(self, template: str, resolution: Resolution) -> Composed:
-        table = self._tables[resolution].table
-        return SQL(template).format(
-            table=Identifier(table),
-            staging=Identifier(f"staging_{resolution}"),
-            columns=SQL(ROLLUP_COLUMNS),
-        )
+        self._tables.apply(connection, effects.rollups)
+        for gone in effects.forgotten:
+            end_jobs(connection, gone.tenant, gone.device_id)
+            self._tables.forget(connection, gone.tenant, gone.device_id)

@@ -1,33 +1,47 @@
-"""A snapshot's bytes: magic, header length, JSON header, aligned raw buffers, checksum.
+"""The bytes of a snapshot's file: magic, header length, JSON header, aligned buffers, checksum.
 
-Buffers are raw so that writing costs a copy and a checksum: nothing is compressed or pickled.
+The magic's last digits are the format's version; what header and arrays mean is in `manifest.py`
+(2) and `format1.py` (1).
 """
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.snapshot import PartitionSnapshot
+from fleetpulse.columns import Arrays
+from fleetpulse.errors import DamagedState
 
-MAGIC: Final = b"FPSNAP01"
+VERSION: Final = 2
+VERSIONS: Final = {b"FPSNAP01": 1, b"FPSNAP02": 2}
+MAGIC: Final = b"FPSNAP02"
 _LENGTH_BYTES: Final = 8
 _ALIGN: Final = 64
 _DIGEST_BYTES: Final = 16
 
 
-class TornSnapshot(ValueError):
-    """The bytes are not a whole, unaltered snapshot."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says. arrays: any numeric dtype and shape, by name."""
+
+    partition: int
+    next_offset: int
+    topic_id: str
+    result_version: int
+    meta: dict[str, Any]
+    arrays: Arrays
+    version: int = VERSION
 
 
 def _padded(length: int) -> int:
     return -(-length // _ALIGN) * _ALIGN
 
 
-def encode(snapshot: PartitionSnapshot) -> Iterator[bytes | memoryview]:
+def encode(snapshot: Document) -> Iterator[bytes | memoryview]:
     """The file's parts in order; ends with the checksum of all before."""
     # ascontiguousarray alone would turn a scalar into one row.
     arrays = {
@@ -61,23 +75,24 @@ def _aligned(start: bytes, arrays: Any) -> Iterator[bytes | memoryview]:
             yield bytes(_padded(array.nbytes) - array.nbytes)
 
 
-def decode(data: bytearray) -> PartitionSnapshot:
-    """Arrays are writable views of `data`. Raises TornSnapshot."""
+def decode(data: bytearray) -> Document:
+    """Arrays are writable views of `data`. Raises DamagedState."""
     body = memoryview(data)[:-_DIGEST_BYTES]
     prefix = len(MAGIC) + _LENGTH_BYTES
-    if len(data) < prefix + _DIGEST_BYTES or data[: len(MAGIC)] != MAGIC:
-        raise TornSnapshot("it is no snapshot of this format")
+    if len(data) < prefix + _DIGEST_BYTES or bytes(data[: len(MAGIC)]) not in VERSIONS:
+        raise DamagedState("it is no snapshot of this format")
     if blake2b(body, digest_size=_DIGEST_BYTES).digest() != data[-_DIGEST_BYTES:]:
-        raise TornSnapshot("its checksum does not match")
+        raise DamagedState("its checksum does not match")
     header_end = prefix + int.from_bytes(data[len(MAGIC) : prefix], "little")
     header = json.loads(bytes(body[prefix:header_end]))
-    return PartitionSnapshot(
+    return Document(
         partition=header["partition"],
         next_offset=header["next_offset"],
         topic_id=header["topic_id"],
         result_version=header["result_version"],
         meta=header["meta"],
         arrays=_arrays(data, _padded(header_end), header["arrays"]),
+        version=VERSIONS[bytes(data[: len(MAGIC)])],
     )
 
 

@@ -6,6 +6,8 @@ from confluent_kafka import Consumer, TopicPartition
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.client import consumer_config
 from adapters.kafka.controls import ControlReader, publish
+from adapters.kafka.device_controls import DeviceControls
+from adapters.kafka.run_controls import ask_savepoint, raise_result_version
 from fleetpulse.control import ControlState
 from fleetpulse.identity import CONTROL_KEY, DeviceKey
 from fleetpulse.profile import AlertRule, Profile
@@ -44,6 +46,11 @@ def states(settings: KafkaSettings) -> list[ControlState]:
                 found[message.partition() or 0].apply(message.value() or b"")
     consumer.close()
     return found
+
+
+def records(settings: KafkaSettings) -> int:
+    """Of the first partition."""
+    return KafkaAdmin(settings).watermarks()[0][1]
 
 
 def profiles_of_a_pump(settings: KafkaSettings) -> set[str]:
@@ -92,7 +99,7 @@ def test_a_follower_gets_each_control_once_and_what_comes_later(settings: KafkaS
     assert reader.read() == []
     publish(settings, [PUMP], [ALL])
     state = ControlState()
-    assert [state.apply(value) for value in reader.read()] == [True, True]
+    assert all(state.apply(value) for value in reader.read())
     assert reader.read() == []
     publish(settings, [PUMP_2], [ALL_2])
     for value in reader.read():
@@ -101,3 +108,36 @@ def test_a_follower_gets_each_control_once_and_what_comes_later(settings: KafkaS
     assert profile is not None
     assert profile.ref == "pump@2"
     reader.close()
+
+
+def test_a_device_is_paused_and_resumed_as_often_as_one_likes(settings: KafkaSettings) -> None:
+    pump = DeviceKey("default", "pump-1")
+    controls = DeviceControls(settings)
+    assert controls.pause(pump, paused=False) is None, "it was not paused"
+    for paused in (True, False, True):
+        assert controls.pause(pump, paused=paused)
+        assert controls.pause(pump, paused=paused) is None
+        assert {state.is_paused(pump) for state in states(settings)} == {paused}
+    assert not states(settings)[0].is_paused(DeviceKey("default", "pump-2"))
+
+
+def test_a_deletion_is_not_repeated_by_later_publications(settings: KafkaSettings) -> None:
+    pump = DeviceKey("default", "pump-1")
+    controls = DeviceControls(settings)
+    first, second = controls.forget(pump), controls.forget(pump)
+    assert first != second, "each deletion is an act of its own"
+    publish(settings, [PUMP], [ALL])
+    seen = states(settings)[0].seen
+    assert [each for each in seen if each.startswith("forget")] == [first, second]
+    assert records(settings) == 4, "it was written again"
+
+
+def test_savepoints_and_result_versions_reach_every_partition_once(settings: KafkaSettings) -> None:
+    assert ask_savepoint(settings, "monday") != ask_savepoint(settings, "monday")
+    assert raise_result_version(settings, 2) == (2, None)
+    current, control = raise_result_version(settings, 3)
+    assert (current, bool(control)) == (2, True)
+    assert raise_result_version(settings, 3) == (3, None)
+    assert {state.result_version for state in states(settings)} == {3}
+    publish(settings, [PUMP], [ALL])
+    assert records(settings) == 6, "a savepoint was repeated, or a result version was not"

@@ -4,12 +4,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kafka.decode import decode_alert, decode_rejected, decode_rollup
-from adapters.kafka.encode import encode_alert, encode_rejected, encode_rollups, encode_scores
+from adapters.kafka.decode import decode_alert, decode_rejected, decode_rollup, decode_tombstone
+from adapters.kafka.encode import (
+    encode_alert,
+    encode_rejected,
+    encode_rollups,
+    encode_scores,
+    encode_tombstone,
+)
+from adapters.kafka.encode_events import encode_presence, encode_session
 from fleetpulse import telemetry_pb2 as pb
 from fleetpulse.effects import (
     RESOLUTION_S,
     AlertEvent,
+    Forgotten,
+    Presence,
+    PresenceKind,
     Reason,
     Rejection,
     Resolution,
@@ -17,6 +27,7 @@ from fleetpulse.effects import (
     ScoreRows,
 )
 from fleetpulse.profile import AlertRule, Profile
+from tests.contracts.cases import T0_US, session
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 seeds = st.integers(0, 2**32 - 1)
@@ -109,3 +120,46 @@ def test_alerts(event: AlertEvent) -> None:
 )  # fmt: skip
 def test_rejected(rejection: Rejection) -> None:
     assert decode_rejected(encode_rejected(rejection)) == rejection
+
+
+@given(
+    st.builds(
+        Forgotten, st.integers(0, 2**31 - 1), st.integers(0, 2**62), times_us,
+        st.just("default"), st.just("pump-1"),
+    )
+)  # fmt: skip
+def test_tombstones(gone: Forgotten) -> None:
+    assert decode_tombstone(b"default/pump-1", encode_tombstone(gone)) == gone
+
+
+@given(names, names, st.sampled_from(["offline", "online"]), times_us, times_us)
+def test_presences(tenant: str, device: str, kind: PresenceKind, at_us: int, heard_us: int) -> None:
+    message = pb.DeviceEvent.FromString(
+        encode_presence(Presence(0, tenant, device, kind, at_us, heard_us))
+    )
+    assert (message.tenant, message.device_id) == (tenant, device)
+    assert pb.DeviceEvent.Kind.Name(message.kind).lower() == kind
+    assert (message.at_us, message.heard_us) == (at_us, heard_us)
+    assert not message.HasField("session")
+
+
+def test_a_session_ends_with_what_was_measured() -> None:
+    message = pb.DeviceEvent.FromString(encode_session(session(3, ended=True)))
+    started_us = T0_US + 180_000_000
+    assert message.kind == pb.DeviceEvent.SESSION_ENDED
+    assert message.at_us == message.session.ended_at_us == started_us + 9_000_000
+    assert message.session.started_at_us == started_us
+    flow, heat = message.session.channels
+    assert (flow.count, flow.min, flow.max, flow.mean, flow.std) == (7, 1.0, 3.0, 2.0, 0.5)
+    assert heat.count == 0
+    assert np.isnan(heat.mean)
+    scores = message.session.scores
+    assert (scores.count, scores.max, message.session.scores_over) == (4, 2.0, 1)
+
+
+def test_a_session_starts_with_nothing_but_its_start() -> None:
+    message = pb.DeviceEvent.FromString(encode_session(session(3, ended=False)))
+    assert message.kind == pb.DeviceEvent.SESSION_STARTED
+    assert message.at_us == message.session.started_at_us == T0_US + 180_000_000
+    assert message.session.ended_at_us == 0
+    assert not message.session.HasField("scores")

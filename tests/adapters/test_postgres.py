@@ -3,19 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psycopg
 import pytest
 
+from adapters.postgres.alert_lookup import find_alert
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.migrate import MIGRATIONS, migrate
+from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from adapters.postgres.rollup_sink import PostgresRollupSink
-from fleetpulse.effects import DeviceSeen, Effects
+from fleetpulse.effects import DeviceSeen, Effects, Forgotten, Presence
 from fleetpulse.errors import ConfigError, DatabaseUnavailable, Fenced, RetryLater
 from fleetpulse.ports import Advance
 from fleetpulse.settings import PostgresSettings
-from tests.contracts.cases import T0_US, alert, effects
+from tests.contracts.cases import T0_US, alert, effects, session
+
+GONE = Forgotten(0, 2, T0_US, "default", "pump-1")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ def dsn(postgres: PostgresSettings) -> str:
 def database(dsn: str) -> Iterator[psycopg.Connection]:
     migrate(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("TRUNCATE alerts, devices, profiles, progress, rollup_minute")
+        connection.execute("TRUNCATE alerts, devices, sessions, profiles, progress, rollup_minute")
         yield connection
 
 
@@ -120,6 +125,52 @@ def test_a_device_keeps_its_first_sighting_and_its_newest_profile(
         "SELECT profile, extract(epoch FROM first_seen) * 1000000 FROM devices"
     ).fetchone()
     assert row == ("pump@1", T0_US)
+
+
+def presence(kind: Literal["offline", "online"], at_us: int) -> Presence:
+    return Presence(0, "default", "pump-1", kind, T0_US + at_us, T0_US + at_us - 30)
+
+
+def test_a_device_is_online_until_it_falls_silent_and_again_when_it_returns(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    def row() -> tuple[object, ...] | None:
+        return database.execute(
+            "SELECT online, (extract(epoch FROM since) * 1000000)::bigint,"
+            " (extract(epoch FROM heard_at) * 1000000)::bigint FROM devices"
+        ).fetchone()
+
+    seen = DeviceSeen(0, "default", "pump-1", "pump@1", T0_US)
+    write(alerts, Effects(devices=[seen]))
+    assert row() == (True, None, None)
+    write(alerts, Effects(presences=[presence("offline", 50)]))
+    assert row() == (False, T0_US + 50, T0_US + 20)
+    write(alerts, Effects(devices=[replace(seen, profile="pump@2")]))
+    assert row() == (False, T0_US + 50, T0_US + 20), "another profile is no sign of life"
+    write(alerts, Effects(presences=[presence("online", 60), presence("offline", 70)]))
+    assert row() == (False, T0_US + 70, T0_US + 40), "the newest event decides"
+    write(alerts, Effects(presences=[presence("online", 80)]))
+    assert row() == (True, T0_US + 80, None)
+
+
+@pytest.mark.parametrize("order", [[False, True], [True, False]])
+def test_a_session_is_one_row_in_whichever_order_its_events_come(
+    database: psycopg.Connection, alerts: PostgresAlertSink, order: list[bool]
+) -> None:
+    write(alerts, *(Effects(sessions=[session(5, ended=ended)]) for ended in order))
+    rows = database.execute(
+        "SELECT session_id, extract(epoch FROM ended_at - started_at), channels, count, max[1],"
+        " score_count, score_over FROM sessions"
+    ).fetchall()
+    assert rows == [(f"{5:032x}", 9, ["flow", "heat"], [7, 0], 3.0, 4, 1)]
+
+
+def test_a_session_that_runs_has_no_end(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    write(alerts, Effects(sessions=[session(5, ended=False)]))
+    row = database.execute("SELECT ended_at, channels, score_count FROM sessions").fetchone()
+    assert row == (None, None, None)
 
 
 @pytest.mark.parametrize("year", [1999, 2013, 2026, 2041])
@@ -268,3 +319,52 @@ def test_two_topics_do_not_share_progress(dsn: str, database: psycopg.Connection
         new.write(Effects(), {0: Advance(9, 0, 1)})
     old.close()
     new.close()
+
+
+def test_a_deleted_device_leaves_no_row_and_may_come_again(
+    database: psycopg.Connection, alerts: PostgresAlertSink, rollups: PostgresRollupSink
+) -> None:
+    other = replace(effects(0).rollups[0], devices=[b"default/pump-2"])
+    gone = Effects(alerts=[alert(1, cleared=True)], forgotten=[GONE])
+    again = Effects(rollups=effects(9).rollups, devices=effects(9).devices)
+    for sink in (alerts, rollups):
+        write(sink, effects(0, 1), Effects(rollups=[other]), gone)
+    for table in ("alerts", "devices"):
+        assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    assert database.execute("SELECT DISTINCT device_id FROM rollup_minute").fetchall() == [
+        ("pump-2",)
+    ]
+    for sink in (alerts, rollups):
+        write(sink, again)
+    assert database.execute("SELECT count(*) FROM devices").fetchone() == (1,)
+    assert database.execute("SELECT count(*) FROM rollup_minute").fetchone() == (2,)
+
+
+def test_paused_partitions_are_kept_with_their_person(
+    dsn: str, database: psycopg.Connection
+) -> None:
+    database.execute("TRUNCATE partition_pauses")
+    pauses = PostgresPartitionPauses(dsn)
+    pauses.pause(3, "ada")
+    pauses.pause(3, "bob")
+    pauses.pause(5, "bob")
+    another = PostgresPartitionPauses(dsn)
+    held = another.current()
+    another.close()
+    assert {partition: each.paused_by for partition, each in held.items()} == {3: "ada", 5: "bob"}
+    pauses.resume(3)
+    pauses.resume(4)
+    assert set(pauses.current()) == {5}
+    pauses.resume(5)
+    pauses.close()
+
+
+def test_an_alert_is_found_by_its_id_alone(
+    dsn: str, database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    write(alerts, Effects(alerts=[alert(5), alert(6), alert(5, cleared=True)]))
+    found = find_alert(dsn, alert(5).alert_id)
+    assert found is not None
+    assert found.raised_at_us == alert(5).raised_at_us
+    assert found.cleared_at_us == alert(5, cleared=True).at_us
+    assert find_alert(dsn, "none") is None

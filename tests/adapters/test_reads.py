@@ -15,9 +15,9 @@ from adapters.postgres.rollup_sink import PostgresRollupSink
 from fleetpulse.effects import DeviceSeen
 from fleetpulse.errors import DatabaseUnavailable
 from fleetpulse.ports import Advance
-from fleetpulse.reads import AlertFilter, AlertKey
+from fleetpulse.reads import PeriodFilter, PeriodKey
 from fleetpulse.settings import PostgresSettings
-from tests.contracts.cases import PROFILE, T0_US, alert, effects
+from tests.contracts.cases import PROFILE, T0_US, alert, effects, session
 
 Ask = Callable[[Callable[[PostgresReads], Awaitable[Any]]], Any]
 MINUTE_US = 60_000_000
@@ -30,6 +30,7 @@ def dsn(postgres: PostgresSettings) -> str:
     dsn = postgres.dsn.get_secret_value()
     migrate(dsn)
     written = effects(0, 1, 2, 3, 4)
+    written.sessions.append(session(9, ended=False))
     written.alerts += [alert(number, cleared=True) for number in range(4)]
     written.devices = [
         DeviceSeen(0, "default", f"pump-{number}", "pump@1", T0_US) for number in (1, 2, 3)
@@ -88,10 +89,10 @@ def test_rollups_of_a_range_name_their_channels(ask: Ask) -> None:
 
 
 def test_alerts_come_newest_first_in_pages(ask: Ask) -> None:
-    where = AlertFilter(tenant="default")
+    where = PeriodFilter(tenant="default")
     first = ask(lambda reads: reads.alerts(where, None, 2))
     last = first[-1]
-    rest = ask(lambda reads: reads.alerts(where, AlertKey(last.raised_at_us, last.alert_id), 9))
+    rest = ask(lambda reads: reads.alerts(where, PeriodKey(last.raised_at_us, last.alert_id), 9))
     assert [int(each.alert_id, 16) for each in first + rest] == [4, 3, 2, 1, 0]
     assert last.cleared_at_us == alert(3, cleared=True).at_us
 
@@ -107,7 +108,7 @@ def test_alerts_come_newest_first_in_pages(ask: Ask) -> None:
     ],
 )
 def test_alerts_are_filtered(ask: Ask, changes: dict[str, object], numbers: list[int]) -> None:
-    where = replace(AlertFilter(tenant="default"), **changes)  # type: ignore[arg-type]
+    where = replace(PeriodFilter(tenant="default"), **changes)  # type: ignore[arg-type]
     found = ask(lambda reads: reads.alerts(where, None, 10))
     assert [int(each.alert_id, 16) for each in found] == numbers
 
@@ -136,3 +137,46 @@ def test_reading_takes_no_part_in_writing(dsn: str, ask: Ask) -> None:
         rows = ask(lambda reads: reads.devices("default", "", "", 1))
         assert [each.profile for each in rows] == ["pump@1"]
         connection.rollback()
+
+
+def test_a_device_tells_whether_it_is_heard(ask: Ask) -> None:
+    offline = ask(lambda reads: reads.device("default", "pump-1"))
+    online = ask(lambda reads: reads.device("default", "pump-2"))
+    assert (offline.online, offline.since_us, offline.heard_us) == (False, T0_US, T0_US - 1)
+    assert (online.online, online.since_us, online.heard_us) == (True, T0_US, None)
+    assert ask(lambda reads: reads.offline_devices()) == {b"default/pump-1"}
+
+
+def test_sessions_are_read_newest_first_in_pages(ask: Ask) -> None:
+    where = PeriodFilter(tenant="default")
+    page = ask(lambda reads: reads.sessions(where, None, 3))
+    last = PeriodKey(page[-1].started_at_us, page[-1].session_id)
+    rest = ask(lambda reads: reads.sessions(where, last, 9))
+    assert [int(each.session_id, 16) for each in page + rest] == [9, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"open": True}, [9]),
+        ({"open": False}, [4, 3, 2, 1, 0]),
+        ({"device_id": "pump-2"}, []),
+        ({"tenant": "other"}, []),
+        ({"from_us": T0_US + 4 * MINUTE_US}, [9, 4]),
+        ({"to_us": T0_US + MINUTE_US}, [0]),
+    ],
+)
+def test_sessions_are_filtered(ask: Ask, changes: dict[str, object], found: list[int]) -> None:
+    where = replace(PeriodFilter(tenant="default"), **changes)  # type: ignore[arg-type]
+    rows = ask(lambda reads: reads.sessions(where, None, 9))
+    assert [int(each.session_id, 16) for each in rows] == found
+
+
+def test_a_session_reads_as_it_was_written(ask: Ask) -> None:
+    written = session(2, ended=True)
+    row = ask(lambda reads: reads.session("default", written.session_id))
+    assert (row.started_at_us, row.ended_at_us) == (written.started_at_us, written.ended_at_us)
+    assert repr(row.summary) == repr(written.summary)
+    running = ask(lambda reads: reads.session("default", f"{9:032x}"))
+    assert (running.ended_at_us, running.summary) == (None, None)
+    assert ask(lambda reads: reads.session("other", written.session_id)) is None

@@ -14,7 +14,16 @@ from adapters.kafka.log_reader import KafkaLogReader, Membership
 from adapters.memory.sink import MemoryEffectSink, MemoryTable
 from adapters.postgres.effect_sink import PostgresSink
 from fleetpulse import telemetry_pb2 as pb
-from fleetpulse.effects import AlertEvent, DeviceSeen, Effects, RollupRows, ScoreRows
+from fleetpulse.effects import (
+    AlertEvent,
+    DeviceSeen,
+    Effects,
+    Presence,
+    RollupRows,
+    ScoreRows,
+    SessionEvent,
+    SessionSummary,
+)
 from fleetpulse.ports import EffectSink
 from fleetpulse.profile import AlertRule, Profile
 from fleetpulse.settings import KafkaSettings
@@ -50,7 +59,29 @@ def effects(*numbers: int, partition: int = 0) -> Effects:
         ],
         alerts=[alert(number, partition=partition) for number in numbers],
         devices=[DeviceSeen(partition, "default", "pump-1", "pump@1", T0_US)],
+        presences=[Presence(partition, "default", "pump-1", "offline", T0_US, T0_US - 1)],
+        sessions=[session(number, partition=partition, ended=True) for number in numbers],
     )  # fmt: skip
+
+
+def session(number: int, *, partition: int = 0, ended: bool) -> SessionEvent:
+    at_us = T0_US + 60_000_000 * number
+    nan = float("nan")
+    summary = SessionSummary(
+        ("flow", "heat"), (7, 0), (1.0, nan), (3.0, nan), (2.0, nan), (0.5, nan),
+        4, 1, 0.25, 2.0, 0.75, 0.5,
+    )  # fmt: skip
+    return SessionEvent(
+        partition=partition,
+        session_id=f"{number:032x}",
+        tenant="default",
+        device_id="pump-1",
+        profile="pump@1",
+        kind="ended" if ended else "started",
+        started_at_us=at_us,
+        ended_at_us=at_us + 9_000_000 if ended else None,
+        summary=summary if ended else None,
+    )
 
 
 def alert(number: int, *, partition: int = 0, cleared: bool = False) -> AlertEvent:
@@ -108,7 +139,7 @@ class PostgresCase:
         self._topic_id = f"topic-{next(self._topic_ids)}"
         self._owners: list[PostgresSink] = []
         with psycopg.connect(dsn) as connection:
-            connection.execute("TRUNCATE alerts, rollup_minute")
+            connection.execute("TRUNCATE alerts, sessions, rollup_minute")
 
     def owner(self) -> EffectSink:
         self._owners.append(self._kind(self._dsn, topic_id=self._topic_id))

@@ -1,0 +1,118 @@
+"""Marks on the blackboard: which device and time must be computed anew.
+
+A device has at most one unfinished job. A mark widens it, or makes one; a mark that is known by
+its source changes nothing.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import psycopg
+
+from adapters.postgres.effect_sink import PostgresSink
+from fleetpulse.effects import Effects, Rejection
+from fleetpulse.identity import DeviceKey
+from fleetpulse.recompute.job import Mark
+from fleetpulse.recompute.ranges import TimeRange
+
+MARK: Final = """
+WITH fresh AS (
+    SELECT %(source)s::text AS source
+    WHERE NOT EXISTS (SELECT FROM recompute_marks WHERE source = %(source)s)
+), job AS (
+    INSERT INTO recompute_jobs (tenant, device_id, partition, from_us, to_us, cause, needs_offset,
+        due_at)
+    SELECT %(tenant)s, %(device_id)s, %(partition)s, %(from_us)s, %(to_us)s, %(cause)s,
+        %(needs_offset)s, now() + %(delay_s)s * interval '1 second'
+    FROM fresh
+    ON CONFLICT (tenant, device_id) WHERE state IN ('marked', 'computing', 'following')
+    DO UPDATE SET from_us = least(recompute_jobs.from_us, excluded.from_us),
+        to_us = greatest(recompute_jobs.to_us, excluded.to_us),
+        cause = CASE WHEN excluded.cause = 'profile' THEN excluded.cause
+            ELSE recompute_jobs.cause END,
+        needs_offset = greatest(recompute_jobs.needs_offset, excluded.needs_offset),
+        due_at = least(recompute_jobs.due_at, excluded.due_at),
+        marks = recompute_jobs.marks + 1, attempts = 0, done_until_us = 0
+    RETURNING job_id
+)
+INSERT INTO recompute_marks (source, job_id, from_us, to_us, cause)
+SELECT source, job_id, %(from_us)s, %(to_us)s, %(cause)s FROM fresh, job
+RETURNING job_id
+"""
+
+
+def mark_columns(mark: Mark, partition: int, delay_s: float) -> dict[str, Any]:
+    """What MARK takes."""
+    return {
+        "source": mark.source,
+        "tenant": mark.tenant,
+        "device_id": mark.device_id,
+        "partition": partition,
+        "from_us": mark.changed.from_us,
+        "to_us": mark.changed.to_us,
+        "cause": mark.cause,
+        "needs_offset": mark.needs_offset,
+        "delay_s": delay_s,
+    }
+
+
+def end_jobs(connection: psycopg.Connection[Any], tenant: str, device_id: str) -> None:
+    """Forget what is marked of a deleted device; a promotion under way is refused.
+
+    First of all that goes, as promotions lock their job first.
+    """
+    connection.execute(
+        "DELETE FROM recompute_jobs WHERE tenant = %s AND device_id = %s", (tenant, device_id)
+    )
+
+
+class LateMarkSink(PostgresSink):
+    """Late records become marks in the transaction that keeps how far `telemetry.late` was read.
+
+    Its claim fences: of two controllers only the newer one marks. Offsets are those of the topic
+    `telemetry.late`.
+    """
+
+    name = "recompute"
+    _partitions = ()
+
+    def __init__(self, dsn: str, *, topic_id: str, delay_s: float) -> None:
+        """delay_s: how long marks of a device gather before they are computed."""
+        super().__init__(dsn, topic_id=topic_id)
+        self._delay_s = delay_s
+
+    def _has_rows(self, effects: Effects) -> bool:
+        return bool(effects.late)
+
+    def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        """Its tables have no partitions."""
+
+    def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        """Nothing: the rows travel with their statements."""
+
+    def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                MARK,
+                [
+                    mark_columns(mark, partition, self._delay_s)
+                    for partition, mark in late_marks(effects.late)
+                ],
+            )
+
+
+def late_marks(late: Iterable[Rejection]) -> list[tuple[int, Mark]]:
+    """One mark per device and the partition it is of; many late records make one."""
+    of_device: dict[tuple[int, bytes], list[Rejection]] = {}
+    for each in late:
+        of_device.setdefault((each.partition, each.key), []).append(each)
+    marks = []
+    for (partition, key), records in of_device.items():
+        name = DeviceKey.decode(key)
+        changed = TimeRange(
+            min(each.first_us for each in records), max(each.last_us for each in records) + 1
+        )
+        source = f"late:{partition}:{records[0].offset}"
+        needs_offset = max(each.offset for each in records) + 1
+        marks.append((partition, Mark(source, *name, changed, "late", needs_offset)))
+    return marks

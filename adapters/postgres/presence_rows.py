@@ -1,0 +1,80 @@
+"""Statements for devices that fall silent or return, and for sessions."""
+
+from typing import Any
+
+import psycopg
+
+from fleetpulse.effects import Presence, SessionEvent
+
+_PRESENCES = """
+UPDATE devices SET online = seen.online, since = epoch_us(seen.at_us),
+    heard_at = CASE WHEN seen.online THEN NULL ELSE epoch_us(seen.heard_us) END
+FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::bigint[], %s::bigint[])
+    AS seen (tenant, device_id, online, at_us, heard_us)
+WHERE devices.tenant = seen.tenant AND devices.device_id = seen.device_id
+"""
+# Started and ended are one row; the end alone knows all of it.
+_SESSION = """
+INSERT INTO sessions (tenant, device_id, session_id, started_at, profile, ended_at, channels,
+    count, min, max, mean, std,
+    score_count, score_over, score_min, score_max, score_mean, score_std)
+VALUES (%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
+    (ended_at, channels, count, min, max, mean, std,
+        score_count, score_over, score_min, score_max, score_mean, score_std)
+    = (excluded.ended_at, excluded.channels, excluded.count, excluded.min, excluded.max,
+        excluded.mean, excluded.std, excluded.score_count, excluded.score_over,
+        excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std)
+WHERE excluded.ended_at IS NOT NULL
+"""
+
+
+def write_presences(connection: psycopg.Connection[Any], events: list[Presence]) -> None:
+    """The newest of each device decides: one statement may touch a row once."""
+    newest = {(each.tenant, each.device_id): each for each in events}.values()
+    connection.execute(
+        _PRESENCES,
+        (
+            [each.tenant for each in newest],
+            [each.device_id for each in newest],
+            [each.kind == "online" for each in newest],
+            [each.at_us for each in newest],
+            [each.heard_us for each in newest],
+        ),
+    )
+
+
+def write_sessions(connection: psycopg.Connection[Any], events: list[SessionEvent]) -> None:
+    """A row per session."""
+    with connection.cursor() as cursor:
+        cursor.executemany(_SESSION, [_row(each) for each in events])
+
+
+def _row(event: SessionEvent) -> tuple[Any, ...]:
+    s = event.summary
+    return (
+        event.tenant,
+        event.device_id,
+        event.session_id,
+        event.started_at_us,
+        event.profile,
+        event.ended_at_us,
+        *(
+            (None,) * 12
+            if s is None
+            else (
+                list(s.channels),
+                list(s.count),
+                list(s.min),
+                list(s.max),
+                list(s.mean),
+                list(s.std),
+                s.score_count,
+                s.score_over,
+                s.score_min,
+                s.score_max,
+                s.score_mean,
+                s.score_std,
+            )
+        ),
+    )
