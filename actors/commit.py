@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from actors.partitions import Ownership
 from actors.sink_writer import SinkWriter
-from fleetpulse.effects import AlertEvent, Effects
+from fleetpulse.effects import Effects
 from fleetpulse.ports import Claim, RecordBatch
 
 ALERT_SINK = "alerts"
@@ -28,22 +28,31 @@ class Commit:
         self.writers = {writer.name: writer for writer in writers}
         self._ownership = ownership
 
-    def take(self, batch: RecordBatch, effects: Effects, busy_s: float) -> list[AlertEvent]:
+    def take(self, batch: RecordBatch, effects: Effects, busy_s: float) -> Effects:
         """Steps 1 and 2 for one cut.
 
-        Answers the alerts that their sink has from an earlier incarnation, which may have died
-        between its commit and telling people: they are told again.
+        Answers the alerts and events that their sink has from an earlier incarnation, which may
+        have died between its commit and telling people: they are told again.
         """
         taken = frozenset(batch.partitions.tolist())
         advances = self._ownership.take(batch, busy_s)
         for name, advance in advances.items():
             self.writers[name].submit(effects.without(taken - advance.keys()), advance)
         fresh = advances.get(ALERT_SINK, {})
-        return [alert for alert in effects.alerts if alert.partition not in fresh]
+        return Effects(
+            alerts=[each for each in effects.alerts if each.partition not in fresh],
+            presences=[each for each in effects.presences if each.partition not in fresh],
+            sessions=[each for each in effects.sessions if each.partition not in fresh],
+        )
 
     def claim(self, partitions: Sequence[int]) -> dict[str, dict[int, Claim]]:
         """Become the owner in every sink; whoever wrote there before is fenced."""
         return {name: writer.claim(partitions) for name, writer in self.writers.items()}
+
+    def pace(self, *, behind: bool) -> None:
+        """Whether the shard works off a backlog; what is urgent never waits."""
+        for writer in self.writers.values():
+            writer.behind = behind
 
     @property
     def full(self) -> bool:

@@ -1,6 +1,7 @@
 """DeviceShard: the Ray actor that hosts the devices of its partitions.
 
-One thread drives incarnations of the loop; Ray's threads answer views and status meanwhile.
+One thread drives incarnations of the loop; Ray's threads answer views and status meanwhile. Until
+`begin` it is a spare: all is imported and every model is open, but it is in no group.
 """
 
 import logging
@@ -12,13 +13,14 @@ from typing import Any
 
 import ray
 
+from actors.door import Answer, Door, DoorAddress
 from actors.feed import Publish
 from actors.live_hub import connect_live_hub
 from actors.meter import Meter
 from actors.quarantine import Quarantine
 from actors.wiring import Incarnation, incarnate
 from fleetpulse.errors import Fenced, RetryLater
-from fleetpulse.live import DeviceView, LiveUpdate, ShardStatus
+from fleetpulse.live import LiveUpdate, ShardStatus
 from fleetpulse.settings import Settings
 from models.onnx_scorer import OnnxScorer
 
@@ -36,35 +38,44 @@ SWITCH_INTERVAL_S = 0.001
 
 
 def shard_name(slot: int) -> str:
-    """The Ray name of a shard."""
+    """What people call the shard of a slot, whichever process that is."""
     return f"shard-{slot}"
 
 
 class DeviceShard:
     """Owns what the group gives it, and recovers from whatever ends an incarnation."""
 
-    def __init__(self, slot: int, settings: Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._slot = slot
         self._settings = settings
-        self._meter = Meter(shard_name(slot), os.getpid())
         self._quarantine = Quarantine()
         self._scorer = OnnxScorer(settings.model)
+        self._scorer.open_all()
         self._incarnation: Incarnation | None = None
         self._stopping = Event()
-        self._thread = Thread(target=self._live, name="shard", daemon=True)
+        host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._door = Door(host, self._view)
+        self._thread: Thread | None = None
+
+    def begin(self, slot: int) -> None:
+        """Take a slot's place in the group. A slot has one living shard at a time."""
+        name = shard_name(slot)
+        self._thread = Thread(
+            target=self._live, args=(slot, Meter(name, os.getpid())), name=name, daemon=True
+        )
         self._thread.start()
 
-    def view(self, key: bytes) -> tuple[bool, DeviceView | None]:
-        """Whether the device's partition is here, and the device if it is known."""
-        incarnation = self._incarnation
-        if incarnation is None:
-            return False, None
-        return incarnation.loop.view(key)
+    def watch(self, timeout_s: float) -> None:
+        """Returns after that time; whoever waits learns at once when the process ends."""
+        self._stopping.wait(timeout_s)
+
+    def door(self) -> DoorAddress:
+        """Where device handles ask for their devices."""
+        return self._door.address
 
     def status(self) -> ShardStatus | None:
-        """The shard's state; None between two incarnations."""
+        """The shard's state; None between two incarnations, and of a spare."""
         incarnation = self._incarnation
         return incarnation.status() if incarnation else None
 
@@ -74,30 +85,36 @@ class DeviceShard:
         incarnation = self._incarnation
         if incarnation is not None:
             incarnation.loop.stop()
+        if self._thread is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _live(self) -> None:
+    def _view(self, key: bytes) -> Answer:
+        incarnation = self._incarnation
+        return incarnation.loop.view(key) if incarnation else (False, None)
+
+    def _live(self, slot: int, meter: Meter) -> None:
         backoff_s = BACKOFF_MIN_S
         while not self._stopping.is_set():
             begun_s = time.monotonic()
             try:
-                self._incarnate()
+                self._incarnate(slot, meter)
             except (Fenced, RetryLater) as error:
-                logger.warning("%s: begins anew: %s", self._meter.shard, error)
+                logger.warning("%s: begins anew: %s", meter.shard, error)
             except Exception:
-                logger.exception("%s: begins anew", self._meter.shard)
+                logger.exception("%s: begins anew", meter.shard)
             if time.monotonic() - begun_s > STEADY_S:
                 backoff_s = BACKOFF_MIN_S
             self._stopping.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
-    def _incarnate(self) -> None:
+    def _incarnate(self, slot: int, meter: Meter) -> None:
         incarnation = incarnate(
             self._settings,
-            self._slot,
+            slot,
             self._scorer,
-            self._meter,
+            meter,
             self._quarantine,
             publisher(),
         )

@@ -1,5 +1,5 @@
 """What a shard tells the live hub, in a thread of its own and bounded: a slow hub costs live
-data, never throughput. Alerts are kept until the hub has them.
+data, never throughput. Alerts and events are kept until the hub has them.
 """
 
 import logging
@@ -9,9 +9,10 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import TypeVar
 
-from fleetpulse.effects import AlertEvent, Effects, RollupRows, ScoreRows
+from fleetpulse.effects import AlertEvent, DeviceEvent, Effects, RollupRows, ScoreRows
 from fleetpulse.engine import Engine
-from fleetpulse.live import LiveSamples, LiveUpdate, ShardStatus
+from fleetpulse.identity import DeviceKey
+from fleetpulse.live import LiveAlert, LiveSamples, LiveUpdate, ShardStatus
 from fleetpulse.view import newest_samples
 
 logger = logging.getLogger(__name__)
@@ -27,13 +28,17 @@ Publish = Callable[[LiveUpdate], frozenset[bytes]]
 class LiveFeed:
     """Collects from the loop and the alert sink, publishes at most every `INTERVAL_S`."""
 
-    def __init__(self, engine: Engine, publish: Publish) -> None:
+    def __init__(self, engine: Engine, publish: Publish, *, stale_after_s: float) -> None:
+        """stale_after_s: alerts whose event time is older when they are published are stale."""
         self._engine = engine
+        self._stale_after_us = round(stale_after_s * 1e6)
         self._publish = publish
         self._seconds: deque[RollupRows] = deque(maxlen=BATCHES_MAX)
         self._scores: deque[ScoreRows] = deque(maxlen=BATCHES_MAX)
         self._samples: deque[LiveSamples] = deque(maxlen=BATCHES_MAX)
         self._alerts: deque[AlertEvent] = deque(maxlen=ALERTS_MAX)
+        self._events: deque[DeviceEvent] = deque(maxlen=ALERTS_MAX)
+        self._forgotten: deque[bytes] = deque(maxlen=ALERTS_MAX)
         self._watched: frozenset[bytes] = frozenset()
         self._seen_us: dict[bytes, int] = {}
         self._sampled_s = 0.0
@@ -58,11 +63,14 @@ class LiveFeed:
             with self._changed:
                 self._alerts += effects.alerts
                 self._changed.notify_all()
+        self._events += effects.presences
+        self._events += effects.sessions
+        self._forgotten += [DeviceKey(e.tenant, e.device_id).encode() for e in effects.forgotten]
 
     @property
     def told(self) -> bool:
-        """Whether the hub has every committed alert, as of the newest publication."""
-        return not self._alerts and not self._telling
+        """Whether the hub has every committed alert and event, as of the newest publication."""
+        return not (self._alerts or self._events or self._telling)
 
     def pulse(self) -> None:
         """Between batches, from the loop: copy what the watched devices sent."""
@@ -93,19 +101,23 @@ class LiveFeed:
                 closing = self._closing
             published_s = time.monotonic()
             self._telling = True
+            alerts, events = _drained(self._alerts), _drained(self._events)
             update = LiveUpdate(
                 status=status(),
                 seconds=_drained(self._seconds),
                 scores=_drained(self._scores),
-                alerts=_drained(self._alerts),
+                alerts=self._dated(alerts),
+                events=events,
                 samples=_drained(self._samples),
+                forgotten=_drained(self._forgotten),
             )
             try:
                 watched = self._publish(update)
             except Exception as error:  # noqa: BLE001 - live data may be lost, the shard must run
                 logger.warning("live hub: %s", error)
                 with self._changed:
-                    self._alerts.extendleft(reversed(update.alerts))
+                    self._alerts.extendleft(reversed(alerts))
+                    self._events.extendleft(reversed(events))
                     self._changed.wait_for(lambda: self._closing, 1.0)
                 watched = self._watched
             self._telling = False
@@ -115,6 +127,11 @@ class LiveFeed:
                 seen_us = self._seen_us.copy()  # one step: the loop adds to it meanwhile
                 self._seen_us = {k: v for k, v in seen_us.items() if k in watched}
                 self._watched = watched
+
+    def _dated(self, alerts: list[AlertEvent]) -> list[LiveAlert]:
+        """By the wall clock: what an alert is depends on the log, whom it calls does not."""
+        oldest_us = time.time_ns() // 1000 - self._stale_after_us
+        return [LiveAlert(event, stale=event.at_us < oldest_us) for event in alerts]
 
 
 T = TypeVar("T")

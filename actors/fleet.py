@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import ray
 from ray.exceptions import RayActorError
 
-from actors.device_shard import Handle, shard_name
+from actors.device_shard import Handle
+from actors.door import Answer
+from actors.door_client import DoorClient
 from actors.live_hub import NAMESPACE
+from actors.shard_actors import shard_actors
 from fleetpulse.errors import RetryLater
 from fleetpulse.identity import DEFAULT_TENANT, DeviceKey, check_name, partition_of
 from fleetpulse.live import DeviceView, ShardStatus
@@ -28,9 +31,9 @@ class Fleet:
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.kafka.partitions
-        self._count = settings.shard.count
-        self._shards: dict[int, Handle] = {}
-        self._owner: dict[int, int] = {}
+        self._shards: dict[str, Handle] = {}
+        self._doors: dict[str, DoorClient] = {}
+        self._owner: dict[int, str] = {}
 
     def device(self, device_id: str, *, tenant: str = DEFAULT_TENANT) -> "Device":
         """A handle; raises InputError for an impossible id. The device need not exist yet."""
@@ -46,56 +49,79 @@ class Fleet:
         deadline_s = time.monotonic() + LOOKUP_TIMEOUT_S
         pause_s = 0.0
         while True:
-            slot = self._owner.get(partition)
-            if slot is not None:
-                here, view = await self._ask(slot, key)
+            name = self._owner.get(partition)
+            if name is not None:
+                here, view = await self._ask(name, key)
                 if here:
                     return view
             self._owner.pop(partition, None)
             if time.monotonic() > deadline_s:
                 raise RetryLater(f"no shard runs partition {partition}")
             await asyncio.sleep(pause_s)
-            await self._look_up()
+            await self._look_up(partition)
             pause_s = RETRY_S
 
     async def status(self) -> list[ShardStatus]:
         """Of the shards that answer."""
-        answers = await asyncio.gather(*(self._status(slot) for slot in range(self._count)))
-        return [status for status in answers if status is not None]
+        answers = await asyncio.gather(*map(self._status, await asyncio.to_thread(shard_actors)))
+        return [status for _, status in answers if status is not None]
 
-    async def _look_up(self) -> None:
-        for slot, status in enumerate(
-            await asyncio.gather(*(self._status(slot) for slot in range(self._count)))
-        ):
-            if status is not None:
-                self._owner |= {
-                    part.partition: slot for part in status.partitions if part.state != "stopped"
-                }
+    async def close(self) -> None:
+        """Hang up; the next view connects anew."""
+        for client in self._doors.values():
+            client.close()
+        self._doors.clear()
+        await asyncio.sleep(0)  # sockets close in the loop's next turn
 
-    async def _status(self, slot: int) -> ShardStatus | None:
+    async def _look_up(self, partition: int) -> None:
+        """Ask all shards where partitions are, until one has this one: another may be frozen."""
+        names = await asyncio.to_thread(shard_actors)
+        asked = [asyncio.ensure_future(self._status(name)) for name in names]
+        try:
+            for answer in asyncio.as_completed(asked):
+                name, status = await answer
+                for part in status.partitions if status else ():
+                    if part.state != "stopped":
+                        self._owner[part.partition] = name
+                if partition in self._owner:
+                    return
+        finally:
+            for each in asked:
+                each.cancel()
+
+    async def _status(self, name: str) -> tuple[str, ShardStatus | None]:
         try:
             status: ShardStatus | None = await asyncio.wait_for(
-                self._shard(slot).status.remote(), CALL_TIMEOUT_S
+                self._shard(name).status.remote(), CALL_TIMEOUT_S
             )
         except (RayActorError, ValueError, TimeoutError):
-            self._shards.pop(slot, None)
-            return None
-        return status
+            self._forget(name)
+            return name, None
+        return name, status
 
-    async def _ask(self, slot: int, key: bytes) -> tuple[bool, DeviceView | None]:
+    async def _ask(self, name: str, key: bytes) -> Answer:
         try:
-            answer: tuple[bool, DeviceView | None] = await asyncio.wait_for(
-                self._shard(slot).view.remote(key), CALL_TIMEOUT_S
-            )
-        except (RayActorError, ValueError, TimeoutError):
-            self._shards.pop(slot, None)
+            return await (await self._door(name)).view(key, CALL_TIMEOUT_S)
+        except (OSError, RayActorError, ValueError):
+            self._forget(name)
             return False, None
-        return answer
 
-    def _shard(self, slot: int) -> Handle:
-        if slot not in self._shards:
-            self._shards[slot] = ray.get_actor(shard_name(slot), namespace=NAMESPACE)
-        return self._shards[slot]
+    async def _door(self, name: str) -> DoorClient:
+        client = self._doors.get(name)
+        if client is None or not client.usable:
+            address = await asyncio.wait_for(self._shard(name).door.remote(), CALL_TIMEOUT_S)
+            client = self._doors[name] = await DoorClient.connect(address, CALL_TIMEOUT_S)
+        return client
+
+    def _forget(self, name: str) -> None:
+        self._shards.pop(name, None)
+        if client := self._doors.pop(name, None):
+            client.close()
+
+    def _shard(self, name: str) -> Handle:
+        if name not in self._shards:
+            self._shards[name] = ray.get_actor(name, namespace=NAMESPACE)
+        return self._shards[name]
 
 
 @dataclass(frozen=True, slots=True)

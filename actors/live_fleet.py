@@ -38,6 +38,8 @@ class FleetSummary:
     latency_ms_p50: float
     latency_ms_p99: float
     lag: int
+    behind_s: float
+    """Of the partition that is furthest behind."""
     shards: tuple[ShardStatus, ...]
 
 
@@ -81,6 +83,8 @@ class LiveFleet:
         for seconds in update.seconds:
             at = self._rows_of(seconds.devices)
             self._times[at, 1] = now_us
+        if update.forgotten:
+            self._forget(update.forgotten)
         self._forget_latencies(now_us)
 
     def table(self) -> FleetTable:
@@ -107,6 +111,9 @@ class LiveFleet:
             latency_ms_p50=float(p50),
             latency_ms_p99=float(p99),
             lag=sum(part.lag for shard in shards for part in shard.partitions),
+            behind_s=max(
+                (part.behind_s for shard in shards for part in shard.partitions), default=0
+            ),
             shards=shards,
         )
 
@@ -147,7 +154,13 @@ class LiveFleet:
 
     def _make_room(self) -> None:
         count = len(self._rows)
-        newest = np.sort(np.argsort(self._times[:count, 1])[count // 2 :])
+        self._keep(np.sort(np.argsort(self._times[:count, 1])[count // 2 :]))
+
+    def _forget(self, keys: list[bytes]) -> None:
+        gone = set(keys)
+        self._keep(np.array([row for key, row in self._rows.items() if key not in gone], np.intp))
+
+    def _keep(self, newest: NDArray[np.intp]) -> None:
         keys = list(self._rows)
         self._floats, self._times = self._floats[newest], self._times[newest]
         self._rows = {keys[old]: row for row, old in enumerate(newest)}

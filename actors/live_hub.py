@@ -1,7 +1,7 @@
 """The live hub: one named actor between shards, which push, and query replicas, which poll.
 
 Everything in it is bounded. A slow reader loses its oldest live samples and is told how many;
-alerts are kept by number, so that a reader asks again from the last one it has.
+alerts and events are kept by number, so that a reader asks again from the last one it has.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 import ray
 
 from actors.live_fleet import FleetSummary, FleetTable, LiveFleet
-from fleetpulse.effects import AlertEvent
+from fleetpulse.effects import AlertEvent, DeviceEvent
 from fleetpulse.live import LiveSamples, LiveUpdate
 
 HUB_NAME: Final = "live-hub"
@@ -46,10 +46,19 @@ LiveChunk = LiveSamples | LiveScore
 
 @dataclass(frozen=True, slots=True)
 class NumberedAlert:
-    """An alert event and its number in this hub's life."""
+    """An alert event and its number in this hub's life. stale: it calls nobody."""
 
     number: int
     event: AlertEvent
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """A device event; alerts and events are numbered together."""
+
+    number: int
+    event: DeviceEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +66,14 @@ class LivePage:
     """What a poll answers.
 
     hub: changes when the hub restarts; numbers start anew then. next_number: for the next poll.
-    missed_alerts: events before the first one here are gone, read them from the database.
+    missed_alerts: some before the first one here are gone, read them from the database.
     dropped: chunks that this reader was too slow for.
     """
 
     hub: str
     next_number: int
     alerts: list[NumberedAlert]
+    events: list[NumberedEvent]
     missed_alerts: bool
     live: list[LiveChunk]
     dropped: int
@@ -89,7 +99,7 @@ class LiveHub:
     def __init__(self) -> None:
         self._id = uuid.uuid4().hex
         self._fleet = LiveFleet()
-        self._alerts: deque[NumberedAlert] = deque(maxlen=ALERTS_MAX)
+        self._kept: deque[NumberedAlert | NumberedEvent] = deque(maxlen=ALERTS_MAX)
         self._next_number = 1
         self._readers: dict[str, _Reader] = {}
         self._news = asyncio.Event()
@@ -97,8 +107,11 @@ class LiveHub:
     async def publish(self, update: LiveUpdate) -> frozenset[bytes]:
         """Take a shard's push; answers the record keys that somebody watches."""
         self._fleet.take(update)
-        for event in update.alerts:
-            self._alerts.append(NumberedAlert(self._next_number, event))
+        for alert in update.alerts:
+            self._kept.append(NumberedAlert(self._next_number, alert.event, alert.stale))
+            self._next_number += 1
+        for event in update.events:
+            self._kept.append(NumberedEvent(self._next_number, event))
             self._next_number += 1
         watched = self._watched()
         chunks: list[LiveChunk] = []
@@ -109,7 +122,7 @@ class LiveHub:
             for reader in self._readers.values():
                 if chunk.device in reader.watching:
                     reader.offer(chunk)
-        if chunks or update.alerts:
+        if chunks or update.alerts or update.events:
             self._news.set()
             self._news = asyncio.Event()
         return watched
@@ -146,12 +159,13 @@ class LiveHub:
         reader.live.clear()
         reader.dropped = 0
         wanted = max(0, self._next_number - next_number)
-        newest_first = islice(reversed(self._alerts), wanted)
+        newest = list(islice(reversed(self._kept), wanted))[::-1]
         return LivePage(
             hub=self._id,
             next_number=self._next_number,
-            alerts=list(newest_first)[::-1],
-            missed_alerts=wanted > len(self._alerts),
+            alerts=[each for each in newest if isinstance(each, NumberedAlert)],
+            events=[each for each in newest if isinstance(each, NumberedEvent)],
+            missed_alerts=wanted > len(self._kept),
             live=live,
             dropped=dropped,
         )

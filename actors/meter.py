@@ -1,12 +1,32 @@
 """A shard's own counters. Written by the loop, read by anyone."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
+from actors.causes import Causes
 from fleetpulse.effects import Effects
 from fleetpulse.ports import RecordBatch
 
 RATE_WINDOW_S = 2.0
+
+
+@dataclass(slots=True)
+class BusyShare:
+    """Share of the last seconds that was spent with something."""
+
+    fraction: float = 0.0
+    _busy_s: float = 0.0
+    _since_s: float = 0.0
+
+    def spend(self, busy_s: float) -> None:
+        """Some time was; 0 only looks at the clock."""
+        self._busy_s += busy_s
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._since_s
+        if elapsed_s > RATE_WINDOW_S:
+            self.fraction = min(1.0, self._busy_s / elapsed_s)
+            self._busy_s, self._since_s = 0.0, now_s
 
 
 @dataclass(slots=True)
@@ -21,21 +41,17 @@ class Meter:
     alerts_total: int = 0
     dead_total: int = 0
     late_total: int = 0
-    busy_fraction: float = 0.0
-    """Share of the last seconds that the loop spent with records."""
+    busy: BusyShare = field(default_factory=BusyShare)
+    """The loop's, with records."""
+    causes: Causes = field(default_factory=Causes)
+    """Devices whose records are refused."""
     step_ms: float = 0.0
     """The newest cut's step, scoring and conclusion."""
-    _busy_s: float = 0.0
-    _since_s: float = 0.0
 
     def polled(self, batch: RecordBatch) -> None:
         """A poll came back."""
         self.records_total += len(batch)
-        now_s = time.monotonic()
-        elapsed_s = now_s - self._since_s
-        if elapsed_s > RATE_WINDOW_S:
-            self.busy_fraction = min(1.0, self._busy_s / elapsed_s)
-            self._busy_s, self._since_s = 0.0, now_s
+        self.busy.spend(0.0)
 
     def processed(self, effects: Effects, samples: int, busy_s: float) -> None:
         """The engine took a cut."""
@@ -45,4 +61,6 @@ class Meter:
         self.dead_total += len(effects.dead)
         self.late_total += len(effects.late)
         self.step_ms = busy_s * 1000
-        self._busy_s += busy_s
+        self.busy.spend(busy_s)
+        for rejection in chain(effects.dead, effects.late):
+            self.causes.note(rejection.key, rejection.reason.value)

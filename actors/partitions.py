@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from actors.meter import BusyShare
 from fleetpulse.ports import Advance, RecordBatch
 
 
@@ -27,9 +28,12 @@ class OwnedPartition:
     next_offset: int
     sinks: dict[str, SinkPosition]
     snapshot_offset: int
+    restore_s: float = 0.0
+    """How long its state took to come back when it was taken over."""
     log_time_us: int = 0
     busy_s: float = 0.0
     """Processing time since the snapshot: what a replay would take."""
+    busy: BusyShare = field(default_factory=BusyShare)
 
     @property
     def replay_until(self) -> int:
@@ -72,7 +76,9 @@ class Ownership:
             mine = np.flatnonzero(batch.partitions == partition)
             own.next_offset = int(batch.offsets[mine[-1]]) + 1
             own.log_time_us = max(own.log_time_us, int(batch.log_time_us[mine].max()))
-            own.busy_s += busy_s * len(mine) / len(batch)
+            mine_s = busy_s * len(mine) / len(batch)
+            own.busy_s += mine_s
+            own.busy.spend(mine_s)
             for name, sink in own.sinks.items():
                 if own.next_offset > sink.next_offset:
                     step = Advance(sink.owner_epoch, sink.next_offset, own.next_offset)

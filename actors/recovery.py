@@ -3,12 +3,13 @@
 A partition never skips: whatever would lose or repeat effects stops it, with the remedy.
 """
 
+import time
 from dataclasses import dataclass
 
 from actors.partitions import OwnedPartition, SinkPosition
 from fleetpulse.errors import PartitionStopped
-from fleetpulse.ports import Claim
-from fleetpulse.snapshot import RESULT_VERSION, PartitionSnapshot
+from fleetpulse.ports import Claim, SnapshotStore
+from fleetpulse.snapshot import RESULT_VERSIONS, PartitionSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,36 @@ def resume(
     return OwnedPartition(next_offset=start, sinks=sinks, snapshot_offset=start)
 
 
+def loaded(store: SnapshotStore, partition: int) -> tuple[PartitionSnapshot | None, float]:
+    """The newest snapshot, and how many seconds reading it took."""
+    begun_s = time.perf_counter()
+    return store.load(partition), time.perf_counter() - begun_s
+
+
+def restored(partition: int, own: OwnedPartition, snapshot: PartitionSnapshot | None) -> str:
+    """A line for the log."""
+    cohorts = snapshot.cohorts if snapshot else []
+    devices = sum(len(states.keys) for states in cohorts)
+    active = sum(len(states.inline) for states in cohorts)
+    return (
+        f"partition {partition} is restored at offset {own.next_offset} in {own.restore_s:.3f} s: "
+        f"{devices} devices, {active} of them active"
+    )
+
+
+def other_version(partition: int, version: int) -> PartitionStopped:
+    """This release does not compute such results."""
+    known = ", ".join(map(str, sorted(RESULT_VERSIONS)))
+    remedy = "run a release that does"
+    if version < min(RESULT_VERSIONS):
+        remedy += ", or remove the partition's snapshots and start anew with a new topic"
+    return PartitionStopped(
+        partition,
+        f"its results are version {version}; this release computes version {known}",
+        remedy=remedy,
+    )
+
+
 def _check_snapshot(partition: int, snapshot: PartitionSnapshot, bounds: LogBounds) -> None:
     if snapshot.topic_id != bounds.topic_id:
         raise PartitionStopped(
@@ -64,12 +95,8 @@ def _check_snapshot(partition: int, snapshot: PartitionSnapshot, bounds: LogBoun
             "the telemetry topic was re-created since the snapshot",
             remedy="remove the partition's snapshots to start anew with the new topic",
         )
-    if snapshot.result_version != RESULT_VERSION:
-        raise PartitionStopped(
-            partition,
-            f"the snapshot has result version {snapshot.result_version}, this is {RESULT_VERSION}",
-            remedy="run the release that wrote it, or remove the snapshot and replay from the log",
-        )
+    if snapshot.result_version not in RESULT_VERSIONS:
+        raise other_version(partition, snapshot.result_version)
     if snapshot.next_offset < bounds.low:
         raise PartitionStopped(
             partition,

@@ -12,30 +12,35 @@ from threading import Event, Lock
 
 import numpy as np
 
+from actors.activation import Activation
 from actors.commit import Commit
 from actors.feed import LiveFeed
 from actors.meter import Meter
 from actors.partitions import Ownership
 from actors.quarantine import Quarantine
-from actors.recovery import LogBounds, resume
+from actors.recovery import LogBounds, loaded, other_version, restored, resume
 from actors.snapshotter import Snapshotter
 from fleetpulse.effects import Effects, Rejection
 from fleetpulse.engine import Engine, cut_at_controls
-from fleetpulse.errors import FleetpulseError, PartitionStopped
+from fleetpulse.errors import DamagedState, FleetpulseError, PartitionStopped
 from fleetpulse.identity import partition_of
 from fleetpulse.live import DeviceView
 from fleetpulse.persistence import drop_partition, import_partition
-from fleetpulse.ports import LogReader, RecordBatch, Scorer, SnapshotStore
+from fleetpulse.ports import LogReader, PartitionPause, RecordBatch, Scorer, SnapshotStore
 from fleetpulse.settings import ShardSettings
-from fleetpulse.view import device_view
+from fleetpulse.snapshot import RESULT_VERSIONS
+from fleetpulse.view import device_view, stored_place, stored_view
 
 logger = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 8.0
+_VIEW_ATTEMPTS = 3
 NO_RECORDS = RecordBatch(
     np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64), [], []
 )
 Bounds = Callable[[Sequence[int]], Mapping[int, LogBounds]]
+Pauses = Callable[[], Mapping[int, PartitionPause]]
+"""Which partitions a person has paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,11 @@ class ShardParts:
     commit: Commit
     snapshotter: Snapshotter
     snapshots: SnapshotStore
+    activation: Activation
     scorer: Scorer
     feed: LiveFeed
     bounds: Bounds
+    pauses: Pauses
 
 
 class ShardLoop:
@@ -66,8 +73,10 @@ class ShardLoop:
         self._quarantine = quarantine
         self._meter = meter
         self._reader: LogReader | None = None
-        self.paused = False
+        self.full = False
         """Fetching nothing, because a sink is at its bound."""
+        self._held: set[int] = set()
+        """Owned and not fetched."""
         self._arrived: set[int] = set()
         """Assigned, not recovered yet."""
         self._stopping = Event()
@@ -104,8 +113,20 @@ class ShardLoop:
         Its newest window may not be scored yet.
         """
         partition = partition_of(key, self._engine.partitions_total)
-        with self._reading:
-            return partition in self._ownership.owned, device_view(self._engine, key)
+        for _ in range(_VIEW_ATTEMPTS):
+            with self._reading:
+                if partition not in self._ownership.owned:
+                    return False, None
+                place = stored_place(self._engine, key)
+                if place is None:
+                    return True, device_view(self._engine, key)
+            try:
+                states = self._parts.snapshots.read(place.profile, place.blob)
+            except DamagedState as damage:
+                logger.warning("%s cannot be shown: %s", key.decode(), damage)
+                continue  # its state may have moved meanwhile
+            return True, stored_view(key, place, states)
+        return False, None
 
     # the way of a batch
 
@@ -113,6 +134,7 @@ class ShardLoop:
         # What was fetched of a partition that came anew was fetched in an earlier ownership.
         batch = self._of_owned(self._poll(reader))
         self._meter.polled(batch)
+        self._commit.pace(behind=len(batch) >= self._settings.poll_records_max)
         if self._arrived:
             self._recover(reader, sorted(self._arrived))
             self._arrived.clear()
@@ -121,6 +143,7 @@ class ShardLoop:
                 for part, rejection in self._quarantine.singled_out(cut):
                     self._take(part, rejection)
         self._parts.snapshotter.maybe_take()
+        self._parts.activation.keep_within(self._reading)
         self._parts.feed.pulse()
         self._hold_back(reader)
 
@@ -134,6 +157,10 @@ class ShardLoop:
             self._stop_partition(stopped)
             return NO_RECORDS
 
+    def _stop_fetching(self, stopped: PartitionStopped) -> None:
+        self._require_reader().pause([stopped.partition])
+        self._stop_partition(stopped)
+
     def _stop_partition(self, stopped: PartitionStopped) -> None:
         self._give_up([stopped.partition], hand_over=False)
         self._refuse(stopped)
@@ -145,10 +172,15 @@ class ShardLoop:
         return batch if mine.all() else batch.take(np.flatnonzero(mine))
 
     def _take(self, batch: RecordBatch, rejection: Rejection | None) -> None:
-        if rejection is not None:
+        if self._ownership.stopped:
+            batch = self._of_owned(batch)
+        if rejection is not None and len(batch):
             self._commit.take(batch, Effects(dead=[rejection]), 0.0)
             return
-        for part in cut_at_controls(batch):
+        for cut in cut_at_controls(batch):
+            part = self._awake(cut)
+            if not len(part):
+                continue
             begun = time.perf_counter()
             samples = self._engine.samples_total
             effects = self._process(part)
@@ -156,7 +188,30 @@ class ShardLoop:
             self._meter.processed(effects, self._engine.samples_total - samples, busy_s)
             retold = self._commit.take(part, effects, busy_s)
             self._parts.feed.decided(effects)
-            self._parts.feed.committed(Effects(alerts=retold))
+            self._parts.feed.committed(retold)
+            for asked in effects.savepoints:
+                self._parts.snapshotter.keep(asked.partition, asked.name)
+
+    def _awake(self, batch: RecordBatch) -> RecordBatch:
+        """Bring the passive devices of a batch to memory.
+
+        A partition in which that fails stops, and its records are left out; so does one whose
+        results are to be of a version that this release does not compute.
+        """
+        version = self._engine.version_after(batch)
+        if version not in RESULT_VERSIONS:
+            partition = int(batch.partitions[0])
+            self._stop_fetching(other_version(partition, version))
+            return self._of_owned(batch)
+        needed = self._engine.needed(batch)
+        if len(needed):
+            fetched, stopped = self._parts.activation.fetch(needed)
+            with self._reading:
+                for each in fetched:
+                    self._engine.directory.activate(each.cohort, each.handles, each.states)
+            for reason in stopped:
+                self._stop_fetching(reason)
+        return self._of_owned(batch) if self._ownership.stopped else batch
 
     def _process(self, batch: RecordBatch) -> Effects:
         try:
@@ -175,12 +230,16 @@ class ShardLoop:
             raise
 
     def _hold_back(self, reader: LogReader) -> None:
-        """Backpressure: while a sink is at its bound, stay in the group but fetch nothing."""
-        full = self._commit.full
-        if full != self.paused:
-            partitions = sorted(self._ownership.owned)
-            (reader.pause if full else reader.resume)(partitions)
-            self.paused = full
+        """Stay in the group but fetch nothing: of all while a sink is at its bound, and of
+        partitions that a person has paused.
+        """
+        self.full = self._commit.full
+        owned = self._ownership.owned.keys()
+        wanted = set(owned) if self.full else owned & self._parts.pauses().keys()
+        if wanted != self._held:
+            reader.pause(sorted(wanted - self._held))
+            reader.resume(sorted(self._held - wanted))
+            self._held = wanted
 
     # assignment
 
@@ -194,10 +253,10 @@ class ShardLoop:
         Claims come first: until then a former owner may still move the sinks.
         """
         claims = self._commit.claim(partitions)
-        found = {partition: self._parts.snapshots.load(partition) for partition in partitions}
+        found = {partition: loaded(self._parts.snapshots, partition) for partition in partitions}
         bounds = self._parts.bounds(partitions)
         start: dict[int, int] = {}
-        for partition, snapshot in found.items():
+        for partition, (snapshot, load_s) in found.items():
             self._ownership.stopped.pop(partition, None)
             mine = {name: claimed[partition] for name, claimed in claims.items()}
             try:
@@ -205,13 +264,17 @@ class ShardLoop:
             except PartitionStopped as stopped:
                 self._refuse(stopped)
                 continue
+            begun_s = time.perf_counter()
             with self._reading:
                 import_partition(self._engine, partition, snapshot)
                 self._ownership.owned[partition] = own
+            own.restore_s = load_s + time.perf_counter() - begun_s
+            logger.info("%s", restored(partition, own, snapshot))
             for name, position in own.sinks.items():
                 self._commit.writers[name].begin(partition, position.next_offset)
             start[partition] = own.next_offset
         reader.start(start)
+        self._held -= start.keys()
         logger.info("owns %s", start)
 
     def revoked(self, partitions: Sequence[int]) -> None:
@@ -224,11 +287,13 @@ class ShardLoop:
 
     def _give_up(self, partitions: Sequence[int], *, hand_over: bool) -> None:
         self._arrived -= set(partitions)
+        self._held -= set(partitions)
         owned = [p for p in partitions if p in self._ownership.owned]
         if hand_over and owned and not self._broken:
             self._commit.drain(DRAIN_TIMEOUT_S)
             self._parts.snapshotter.take_now(owned)
         self._parts.snapshotter.forget(owned)
+        self._parts.activation.forget(owned)
         self._commit.forget(owned)
         with self._reading:
             for partition in owned:

@@ -17,12 +17,16 @@ from fleetpulse.ports import Advance, Claim, EffectSink
 Written = Callable[[Effects], None]
 CLAIM_TIMEOUT_S = 15.0
 IDLE_S = 1.0
+BEHIND_FACTOR = 4
+"""How much rarer a shard that is behind writes."""
 RETRY_MAX_S = 120.0
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Waiting:
+    """What goes into one write."""
+
     effects: Effects = field(default_factory=Effects)
     advance: dict[int, Advance] = field(default_factory=dict)
     batches: int = 0
@@ -58,13 +62,15 @@ class SinkWriter:
         self.done: dict[int, int] = {}
         """Per partition, the offset up to which the sink has every effect."""
         self.write_ms = 0.0
+        self.behind = False
+        """The shard works off a backlog: fewer and larger writes bring it to the head sooner."""
         self._sink = sink
         self._interval_s = interval_s
         self._backlog_max = backlog_max
         self._urgent = urgent
         self._written = written
         self._changed = Condition()
-        self._waiting = _Waiting()
+        self._waiting: list[_Waiting] = []
         self._claims: list[tuple[Sequence[int], Future[dict[int, Claim]]]] = []
         self._writing = False
         self._draining = False
@@ -89,15 +95,15 @@ class SinkWriter:
         """Hand over the effects of one cut, in order. Raises the thread's error."""
         self._check()
         with self._changed:
-            self._waiting.add(effects, advance)
-            self._waiting.urgent |= self._urgent(effects)
+            self._job_for(effects).add(effects, advance)
+            self._waiting[-1].urgent |= self._urgent(effects)
             self._changed.notify_all()
 
     @property
     def full(self) -> bool:
         """At the bound: the shard must pause."""
         self._check()
-        return self._waiting.batches >= self._backlog_max
+        return sum(job.batches for job in list(self._waiting)) >= self._backlog_max
 
     def drain(self, deadline_s: float) -> None:
         """Wait until everything handed over is written. deadline_s: on time.monotonic's scale."""
@@ -105,7 +111,7 @@ class SinkWriter:
             self._draining = True
             self._changed.notify_all()
             idle = self._changed.wait_for(
-                lambda: self._error or not (self._waiting.batches or self._writing),
+                lambda: self._error or not (self._waiting or self._writing),
                 max(0.0, deadline_s - time.monotonic()),
             )
             self._draining = False
@@ -153,15 +159,24 @@ class SinkWriter:
             self._answer(partitions, answer)
         self._write()
         with self._changed:
-            rest = begun + self._interval_s - time.monotonic()
+            interval_s = self._interval_s * (BEHIND_FACTOR if self.behind else 1)
+            rest = begun + interval_s - time.monotonic()
             self._changed.wait_for(self._hurried, max(0.0, rest))
         return True
 
     def _called(self) -> bool:
-        return bool(self._waiting.batches or self._claims or self._closing)
+        return bool(self._waiting or self._claims or self._closing)
 
     def _hurried(self) -> bool:
-        return bool(self._waiting.urgent or self._claims or self._draining or self._closing)
+        urgent = any(job.urgent for job in self._waiting)
+        return bool(urgent or self._claims or self._draining or self._closing)
+
+    def _job_for(self, effects: Effects) -> _Waiting:
+        """Deletions are written alone: rows of before and after must not mix in one write."""
+        newest = self._waiting[-1] if self._waiting else None
+        if newest is None or effects.forgotten or newest.effects.forgotten:
+            self._waiting.append(_Waiting())
+        return self._waiting[-1]
 
     def _answer(self, partitions: Sequence[int], answer: "Future[dict[int, Claim]]") -> None:
         try:
@@ -172,16 +187,15 @@ class SinkWriter:
 
     def _write(self) -> None:
         with self._changed:
-            job, self._waiting = self._waiting, _Waiting()
-            self._writing = job.batches > 0
-        if not job.batches:
-            return
-        begun = time.monotonic()
-        self._persist(job, begun + RETRY_MAX_S)
-        self.write_ms = (time.monotonic() - begun) * 1000
-        for partition, step in job.advance.items():
-            self.done[partition] = step.next_offset
-        self._written(job.effects)
+            jobs, self._waiting = self._waiting, []
+            self._writing = bool(jobs)
+        for job in jobs:
+            begun = time.monotonic()
+            self._persist(job, begun + RETRY_MAX_S)
+            self.write_ms = (time.monotonic() - begun) * 1000
+            for partition, step in job.advance.items():
+                self.done[partition] = step.next_offset
+            self._written(job.effects)
         with self._changed:
             self._writing = False
             self._changed.notify_all()

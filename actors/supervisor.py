@@ -1,53 +1,94 @@
-"""Starts and stops the shards and the live hub as named Ray actors.
+"""Starts, replaces, adds and removes the shards, which are Ray actors; starts hub and recompute.
 
-Ray restarts an actor whose process dies; its partitions go to the other shards meanwhile.
+A slot is a place in the group; whichever actor holds it, it has the slot's transactional id, so a
+successor ends what its predecessor left open. Partitions move by the group protocol.
 """
 
+import itertools
+import logging
 import time
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any, Final
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import RayActorError, RayError
 
 from actors.device_shard import DeviceShard, Handle, shard_name
 from actors.live_hub import NAMESPACE, start_live_hub, stop_live_hub
-from fleetpulse.errors import RetryLater
+from actors.recompute_actor import start_recompute
+from actors.revival import Revival
+from actors.shard_actors import actor_name
+from fleetpulse.errors import ConfigError, RetryLater
 from fleetpulse.live import ShardStatus
 from fleetpulse.settings import Settings
 
-STOP_TIMEOUT_S = 10.0
-STATUS_TIMEOUT_S = 2.0
-_THREADS = 8
+STOP_TIMEOUT_S: Final = 10.0
+STATUS_TIMEOUT_S: Final = 2.0
+WATCH_S: Final = 60.0
+LOOK_S: Final = 0.2
+SPARE_AFTER_S: Final = 10.0
+"""The first spare: its imports would take CPU from shards that recover."""
+_THREADS: Final = 9
+"""One of them waits in `watch`."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Shard:
+    """An actor, and a call to it that fails at the moment when its process ends."""
+
+    actor: Handle
+    watch: Any
+    dead: bool = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    shard: _Shard
+    revival: Revival = field(default_factory=Revival)
 
 
 class Shards:
-    """The shards of this driver; they end with it."""
+    """The shards of this driver; they end with it. A thread of its own replaces what dies."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, count: int) -> None:
+        """`count`: how many to begin with."""
         self._settings = settings
-        self._shards: list[Handle] = []
+        self._wanted = count
+        self._serial = itertools.count()
+        self._slots: dict[int, _Slot] = {}
+        self._spare: _Shard | None = None
+        self._recompute: Handle | None = None
+        self._spare_revival = Revival()
+        self._begun_s = time.monotonic()
+        self._stopping = Event()
+        self._thread = Thread(target=self._supervise, name="shards", daemon=True)
 
     def start(self) -> None:
-        """Create the hub and `shard.count` shards; they begin to recover at once."""
+        """Create the hub, the shards, which begin to recover at once, and the recomputation."""
         start_live_hub()
-        self._shards = [
-            ray.remote(DeviceShard)
-            .options(
-                name=shard_name(slot),
-                namespace=NAMESPACE,
-                num_cpus=1,
-                max_restarts=-1,
-                max_concurrency=_THREADS,
-            )
-            .remote(slot, self._settings)
-            for slot in range(self._settings.shard.count)
-        ]
+        self._recompute = start_recompute(self._settings)
+        self._add()
+        self._thread.start()
+
+    @property
+    def wanted(self) -> int:
+        """How many there are, or soon will be."""
+        return self._wanted
+
+    def scale(self, wanted: int) -> None:
+        """Change their number. Those removed commit, snapshot and leave before they end."""
+        partitions = self._settings.kafka.partitions
+        if not 1 <= wanted <= partitions:
+            raise ConfigError(f"shards: from 1 to {partitions}, the number of partitions")
+        self._wanted = wanted
 
     def status(self) -> list[ShardStatus]:
         """Of the shards that answer."""
-        answers = [shard.status.remote() for shard in self._shards]
-        ready, _ = ray.wait(answers, num_returns=len(answers), timeout=STATUS_TIMEOUT_S)
+        answers = [slot.shard.actor.status.remote() for slot in dict(self._slots).values()]
         found: list[ShardStatus] = []
-        for answer in ready:
+        for answer in _await_all(answers, STATUS_TIMEOUT_S):
             try:
                 status = ray.get(answer)
             except RayActorError:
@@ -71,13 +112,112 @@ class Shards:
 
     def stop(self) -> bool:
         """Let every shard commit and snapshot; True if all did in time."""
-        answers = [shard.stop.remote(STOP_TIMEOUT_S) for shard in self._shards]
-        try:
-            done = all(ray.get(answers, timeout=STOP_TIMEOUT_S + 2))
-        except (GetTimeoutError, RayActorError):
-            done = False
-        for shard in self._shards:
-            ray.kill(shard)
-        self._shards = []
+        self.abandon()
+        done = self._remove(sorted(self._slots))
+        if self._spare:
+            ray.kill(self._spare.actor)
+            self._spare = None
+        if self._recompute is not None:
+            ray.kill(self._recompute)
+            self._recompute = None
         stop_live_hub()
         return done
+
+    def abandon(self) -> None:
+        """Replace nothing any more. Called alone when Ray itself has ended."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_TIMEOUT_S + 5)
+
+    # in the supervising thread
+
+    def _supervise(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._look()
+                self._replace()
+                self._add()
+                self._remove([slot for slot in self._slots if slot >= self._wanted])
+                self._keep_spare()
+            except RayError:
+                logger.exception("the shards are looked after again in a moment")
+                self._stopping.wait(1.0)
+
+    def _look(self) -> None:
+        """Wait a moment for an actor to end."""
+        shards = [slot.shard for slot in self._slots.values()]
+        if self._spare:
+            shards.append(self._spare)
+        alive = [shard for shard in shards if not shard.dead]
+        if not alive:
+            self._stopping.wait(LOOK_S)
+            return
+        ended, _ = ray.wait([shard.watch for shard in alive], timeout=LOOK_S)
+        for shard in alive:
+            if shard.watch in ended:
+                try:
+                    ray.get(shard.watch)
+                    shard.watch = shard.actor.watch.remote(WATCH_S)
+                except RayActorError:
+                    shard.dead = True
+
+    def _replace(self) -> None:
+        for number, slot in self._slots.items():
+            if slot.shard.dead and slot.revival.due():
+                logger.warning("%s died and is replaced", shard_name(number))
+                slot.shard = self._hire(number)
+
+    def _keep_spare(self) -> None:
+        early = time.monotonic() < self._begun_s + SPARE_AFTER_S
+        if early or not self._settings.shard.spare:
+            return
+        if self._spare is None or (self._spare.dead and self._spare_revival.due()):
+            self._spare = self._create()
+
+    def _add(self) -> None:
+        for number in range(self._wanted):
+            if number not in self._slots:
+                self._slots[number] = _Slot(self._hire(number))
+
+    def _hire(self, slot: int) -> _Shard:
+        """The spare if there is one, else a new actor, in this slot."""
+        shard, self._spare = self._spare, None
+        if shard is None or shard.dead:
+            shard = self._create()
+        shard.actor.begin.remote(slot)
+        return shard
+
+    def _create(self) -> _Shard:
+        actor: Handle = (
+            ray.remote(DeviceShard)
+            .options(
+                name=actor_name(next(self._serial)),
+                namespace=NAMESPACE,
+                num_cpus=1,
+                max_concurrency=_THREADS,
+            )
+            .remote(self._settings)
+        )
+        return _Shard(actor, actor.watch.remote(WATCH_S))
+
+    def _remove(self, slots: list[int]) -> bool:
+        """All at once; True if all of them committed and left in time."""
+        leaving = [self._slots[slot].shard for slot in slots]
+        answers = [shard.actor.stop.remote(STOP_TIMEOUT_S) for shard in leaving]
+        done = sum(map(_true, _await_all(answers, STOP_TIMEOUT_S + 2)))
+        for slot, shard in zip(slots, leaving, strict=True):
+            ray.kill(shard.actor)
+            del self._slots[slot]
+        return done == len(slots)
+
+
+def _await_all(answers: list[Any], timeout_s: float) -> list[Any]:
+    """Those that came, or failed, in time."""
+    return ray.wait(answers, num_returns=len(answers), timeout=timeout_s)[0] if answers else []
+
+
+def _true(answer: Any) -> bool:
+    try:
+        return bool(ray.get(answer))
+    except RayActorError:
+        return False

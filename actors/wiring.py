@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from actors.activation import Activation
 from actors.commit import Commit
 from actors.feed import LiveFeed, Publish
 from actors.meter import Meter
 from actors.partitions import Ownership
+from actors.pause_watch import PauseWatch
 from actors.quarantine import Quarantine
 from actors.recovery import LogBounds
 from actors.shard_loop import ShardLoop, ShardParts
@@ -15,11 +17,13 @@ from actors.sink_writer import SinkWriter
 from actors.snapshotter import Snapshotter
 from actors.status import shard_status
 from adapters.kafka.admin import KafkaAdmin
+from adapters.kafka.at_least_once import AtLeastOnceSink
 from adapters.kafka.effect_sink import KafkaEffectSink
 from adapters.kafka.log_reader import KafkaLogReader, Membership
 from adapters.postgres.alert_sink import PostgresAlertSink
+from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from adapters.postgres.rollup_sink import PostgresRollupSink
-from adapters.snapshots.folder import FolderSnapshotStore
+from adapters.snapshots.place import snapshot_store
 from fleetpulse.engine import Engine
 from fleetpulse.errors import ConfigError
 from fleetpulse.live import ShardStatus
@@ -35,6 +39,7 @@ class Incarnation:
     parts: ShardParts
     reader: KafkaLogReader
     meter: Meter
+    watch: PauseWatch
 
     def status(self) -> ShardStatus:
         """The shard's state now."""
@@ -45,7 +50,8 @@ class Incarnation:
             parts.ownership,
             parts.commit,
             self.reader.end_offset,
-            paused=self.loop.paused,
+            full=self.loop.full,
+            pauses=parts.pauses(),
         )
 
     def close(self) -> None:
@@ -54,7 +60,9 @@ class Incarnation:
             ends.callback(self.parts.commit.close)
             ends.callback(self.reader.close)
             ends.callback(self.parts.snapshotter.close)
+            ends.callback(self.parts.activation.close)
             ends.callback(self.parts.feed.close)
+            ends.callback(self.watch.close)
 
 
 def incarnate(
@@ -69,14 +77,18 @@ def incarnate(
     admin = KafkaAdmin(settings.kafka)
     topic_id = admin.topic_id()
     engine, ownership = Engine(settings.kafka.partitions), Ownership()
-    feed = LiveFeed(engine, publish)
+    feed = LiveFeed(engine, publish, stale_after_s=settings.shard.stale_after_s)
 
     def membership() -> Membership:
         return reader.membership()
 
-    sinks = _sinks(settings, slot, topic_id, membership)
+    def commit_soon(offsets: Mapping[int, int]) -> None:
+        reader.commit_soon(offsets)
+
+    kafka = _kafka_sink(settings, str(slot), membership, commit_soon)
+    sinks = _sinks(settings, topic_id, kafka)
     commit = Commit(_writers(settings.shard, sinks, feed), ownership)
-    snapshots = FolderSnapshotStore(settings.snapshots, generations=settings.snapshot.generations)
+    snapshots = snapshot_store(settings)
     snapshotter = Snapshotter(
         snapshots,
         engine,
@@ -91,14 +103,35 @@ def incarnate(
         marks = admin.watermarks()
         return {p: LogBounds(topic_id, *marks[p]) for p in partitions}
 
-    parts = ShardParts(engine, ownership, commit, snapshotter, snapshots, scorer, feed, bounds)
-    loop = ShardLoop(parts, settings.shard, quarantine, meter)
+    activation = Activation(
+        snapshots,
+        engine,
+        ownership,
+        memory_bytes=settings.shard.device_memory_mb << 20,
+        idle_s=settings.shard.passivate_after_s,
+    )
     with ExitStack() as ends:
         ends.callback(commit.close)
         ends.callback(snapshotter.close)
+        ends.callback(activation.close)
+        watch = PauseWatch(PostgresPartitionPauses(_dsn(settings)))
+        ends.callback(watch.close)
+        parts = ShardParts(
+            engine,
+            ownership,
+            commit,
+            snapshotter,
+            snapshots,
+            activation,
+            scorer,
+            feed,
+            bounds,
+            pauses=lambda: watch.current,
+        )
+        loop = ShardLoop(parts, settings.shard, quarantine, meter)
         reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
         loop.attach(reader)
-        incarnation = Incarnation(loop, parts, reader, meter)
+        incarnation = Incarnation(loop, parts, reader, meter, watch)
         feed.start(incarnation.status)
         ends.pop_all()
     return incarnation
@@ -111,22 +144,35 @@ class _Sinks:
     rollups: EffectSink
 
 
-def _sinks(
-    settings: Settings, slot: int, topic_id: str, membership: Callable[[], Membership]
-) -> _Sinks:
-    if settings.postgres.dsn is None:
-        raise ConfigError("FLEETPULSE_POSTGRES__DSN: a shard needs it")
-    dsn = settings.postgres.dsn.get_secret_value()
+def _sinks(settings: Settings, topic_id: str, kafka: EffectSink) -> _Sinks:
+    dsn = _dsn(settings)
     return _Sinks(
         PostgresAlertSink(dsn, topic_id=topic_id),
-        KafkaEffectSink(
-            settings.kafka,
-            slot=str(slot),
-            transaction_timeout_ms=settings.shard.transaction_timeout_ms,
-            membership=membership,
-        ),
+        kafka,
         PostgresRollupSink(dsn, topic_id=topic_id),
     )
+
+
+def _kafka_sink(
+    settings: Settings,
+    slot: str,
+    membership: Callable[[], Membership],
+    commit: Callable[[Mapping[int, int]], None],
+) -> EffectSink:
+    if settings.shard.effects == "at-least-once":
+        return AtLeastOnceSink(settings.kafka, slot=slot, membership=membership, commit=commit)
+    return KafkaEffectSink(
+        settings.kafka,
+        slot=slot,
+        transaction_timeout_ms=settings.shard.transaction_timeout_ms,
+        membership=membership,
+    )
+
+
+def _dsn(settings: Settings) -> str:
+    if settings.postgres.dsn is None:
+        raise ConfigError("FLEETPULSE_POSTGRES__DSN: a shard needs it")
+    return settings.postgres.dsn.get_secret_value()
 
 
 def _writers(settings: ShardSettings, sinks: _Sinks, feed: LiveFeed) -> list[SinkWriter]:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from actors.activation import Activation
 from actors.commit import ALERT_SINK, Commit
 from actors.feed import LiveFeed
 from actors.meter import Meter
@@ -13,14 +14,15 @@ from actors.recovery import LogBounds
 from actors.shard_loop import ShardLoop, ShardParts
 from actors.sink_writer import SinkWriter
 from actors.snapshotter import Snapshotter
+from adapters.memory.files import MemoryFiles
 from adapters.memory.log import MemoryLog, MemoryLogReader
 from adapters.memory.sink import MemoryEffectSink, MemoryTable
-from adapters.memory.snapshots import MemorySnapshotStore
-from fleetpulse.effects import F32, AlertEvent, Effects
+from adapters.snapshots.store import FileSnapshotStore
+from fleetpulse.effects import F32, AlertEvent, DeviceEvent, Effects
 from fleetpulse.engine import Engine
 from fleetpulse.errors import Fenced
 from fleetpulse.live import LiveUpdate
-from fleetpulse.ports import Advance, Claim, EffectSink
+from fleetpulse.ports import Advance, Claim, EffectSink, PartitionPause
 from fleetpulse.settings import ShardSettings
 from tests.core.logs import PARTITIONS, Log, fake_scores
 
@@ -65,14 +67,14 @@ class FailingSink:
 
 
 class Told(LiveFeed):
-    """A feed that only notes the alerts it would publish."""
+    """A feed that only notes the alerts and events it would publish."""
 
-    def __init__(self, engine: Engine, told: list[AlertEvent]) -> None:
-        super().__init__(engine, _nobody_watches)
+    def __init__(self, engine: Engine, told: list[AlertEvent | DeviceEvent]) -> None:
+        super().__init__(engine, _nobody_watches, stale_after_s=60)
         self._told = told
 
     def committed(self, effects: Effects) -> None:
-        self._told += effects.alerts
+        self._told += [*effects.alerts, *effects.presences, *effects.sessions]
 
 
 class World:
@@ -85,12 +87,17 @@ class World:
         ):
             self.log.append(partition, log_time_us, key, value)
         self.tables = {name: MemoryTable() for name in SINKS}
-        self.snapshots = MemorySnapshotStore()
+        self.files = MemoryFiles()
         self.quarantine = Quarantine()
+        self.pauses: dict[int, PartitionPause] = {}
         self.incarnations = 0
-        self.told: list[AlertEvent] = []
-        """Alerts that people were told about, over all incarnations."""
+        self.told: list[AlertEvent | DeviceEvent] = []
+        """Alerts and events that people were told about, over all incarnations."""
         self.model = FakeModel()
+        self.memory_bytes = 1 << 30
+        self.poll_records = SETTINGS.poll_records_max
+        self.idle_s = 1e6
+        """Of devices, before they become passive."""
         self.leaves_group = False
         """After an error the reader is closed, as an incarnation's end does."""
         self._chance = random.Random(seed)
@@ -100,11 +107,14 @@ class World:
     def finished(self) -> bool:
         """Whether every sink has the whole log."""
         return all(
-            (claim := table.claims.get(partition)) is not None
-            and claim.next_offset == len(self.log.records[partition])
-            for table in self.tables.values()
+            self.reached(name).get(partition) == len(self.log.records[partition])
+            for name in SINKS
             for partition in range(PARTITIONS)
         )
+
+    def reached(self, name: str) -> dict[int, int | None]:
+        """How far a sink is in each partition."""
+        return {each: claim.next_offset for each, claim in self.tables[name].claims.items()}
 
     def run(self, timeout_s: float = 60.0) -> None:
         """Incarnation after incarnation until everything is written."""
@@ -144,12 +154,7 @@ class World:
         """A loop, its reader, and what ends its threads."""
         engine, ownership = Engine(PARTITIONS), Ownership()
         feed = Told(engine, self.told)
-        sinks = [
-            FailingSink(
-                MemoryEffectSink(self.tables[name], name=name), self._chance, self._failure_rate
-            )
-            for name in SINKS
-        ]
+        sinks = [FailingSink(self.sink(name), self._chance, self._failure_rate) for name in SINKS]
         writers = [
             SinkWriter(
                 sink,
@@ -160,25 +165,44 @@ class World:
             for sink in sinks
         ]
         commit = Commit(writers, ownership)
+        snapshots = FileSnapshotStore(self.files, generations=2)
         snapshotter = Snapshotter(
-            self.snapshots, engine, ownership, commit, topic_id="t", replay_budget_s=0.001
+            snapshots, engine, ownership, commit, topic_id="t", replay_budget_s=0.001
+        )
+        activation = Activation(
+            snapshots, engine, ownership, memory_bytes=self.memory_bytes, idle_s=self.idle_s
         )
 
         def bounds(partitions: Sequence[int]) -> dict[int, LogBounds]:
             return {p: LogBounds("t", 0, len(self.log.records[p])) for p in partitions}
 
         parts = ShardParts(
-            engine, ownership, commit, snapshotter, self.snapshots, self.model, feed, bounds
+            engine,
+            ownership,
+            commit,
+            snapshotter,
+            snapshots,
+            activation,
+            self.model,
+            feed,
+            bounds,
+            pauses=lambda: self.pauses,
         )
-        loop = ShardLoop(parts, SETTINGS, self.quarantine, Meter("shard-0", 0))
+        settings = SETTINGS.model_copy(update={"poll_records_max": self.poll_records})
+        loop = ShardLoop(parts, settings, self.quarantine, Meter("shard-0", 0))
         reader = MemoryLogReader(self.log, loop)
         loop.attach(reader)
 
         def close() -> None:
             snapshotter.close()
+            activation.close()
             commit.close()
 
         return loop, reader, close
+
+    def sink(self, name: str) -> EffectSink:
+        """A new owner's."""
+        return MemoryEffectSink(self.tables[name], name=name)
 
     def written(self) -> Effects:
         """What all sinks have; they must agree."""

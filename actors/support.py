@@ -1,0 +1,187 @@
+"""Support: computes *next* for jobs of the blackboard and promotes it.
+
+Each step is a function of what the blackboard and the log hold; a worker may die after any of
+them, and the next one that claims the job does the same again.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from actors.rerun import Again, Span
+from adapters.kafka.corrections import corrections
+from adapters.kafka.range_reader import RangeReader
+from adapters.postgres.blackboard import Blackboard
+from adapters.postgres.promotion import Promoted, Promotion
+from fleetpulse.errors import ConfigError, Fenced, RetryLater
+from fleetpulse.identity import DeviceKey
+from fleetpulse.ports import Scorer
+from fleetpulse.recompute.correction import Correction
+from fleetpulse.recompute.job import Claimed, follow_in_s
+from fleetpulse.recompute.ranges import begin_log_time_us
+from fleetpulse.recompute.runs import LiveRun, NextRun
+from fleetpulse.rerun import engine_at
+from fleetpulse.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BEHIND_RETRY_S = 0.5
+AWAY_RETRY_S = 5.0
+NOTHING_LEFT = "the log has no record of the device any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A worker's tools. Used from one thread."""
+
+    settings: Settings
+    blackboard: Blackboard
+    log: RangeReader
+    scorer: Scorer
+    topic_id: str
+
+    def work(self) -> int:
+        """Claim what is due of one partition and carry it through; answers how many jobs."""
+        jobs = self.claim()
+        if jobs:
+            self._carry(jobs)
+        return len(jobs)
+
+    def _carry(self, jobs: list[Claimed]) -> None:
+        try:
+            ready, end = self.ready(jobs)
+            self.conclude(ready, self.compute(ready, end) if ready else {}, end)
+        except Fenced as error:
+            logger.warning("recompute: %s", error)
+        except RetryLater as error:
+            logger.warning("recompute: %s", error)
+            for job in jobs:
+                self.blackboard.postpone(job, AWAY_RETRY_S)
+        except Exception as error:
+            if len(jobs) > 1:  # one of them is the cause
+                for job in jobs:
+                    self._carry([job])
+                return
+            logger.exception("recompute: %s", jobs[0].key.decode())
+            self.blackboard.fail(jobs[0], f"{type(error).__name__}: {error}")
+
+    def claim(self) -> list[Claimed]:
+        """Step 1: due jobs of one partition."""
+        limits = self.settings.recompute
+        return self.blackboard.claim(limits.devices_max, limits.lease_s)
+
+    def ready(self, jobs: list[Claimed]) -> tuple[list[Claimed], int]:
+        """Step 2: jobs whose records live has passed, and up to where it is; others wait.
+
+        Only what live has committed is replaced: whatever it writes later is of later records.
+        """
+        end = self.blackboard.live_offset(self.topic_id, jobs[0].partition) or 0
+        waiting = [job for job in jobs if end == 0 or end < job.needs_offset]
+        for job in waiting:
+            self.blackboard.postpone(job, BEHIND_RETRY_S)
+        return [job for job in jobs if job not in waiting], end
+
+    def compute(self, jobs: list[Claimed], end: int) -> Mapping[bytes, Correction]:
+        """Step 3: live's run and the repaired run, over the same part of the log."""
+        span = self._span(jobs, end)
+        again = Again(self.log, self.scorer, self.settings.kafka.partitions)
+        keys = frozenset(job.key for job in jobs)
+        lease = _Lease(self.blackboard, jobs, self.settings.recompute.lease_s)
+        engine = again.engine(span)
+        live = LiveRun(engine, jobs)
+        for turn in again.run(span, keys, engine):
+            live.take(turn)
+            lease.hold()
+        next_ = NextRun(live, jobs, span.partition, self.scorer)
+        for batch in again.records(span, keys):
+            next_.take(batch)
+            lease.hold()
+        return next_.corrections(span.from_us)
+
+    def conclude(self, jobs: list[Claimed], found: Mapping[bytes, Correction], end: int) -> None:
+        """Step 4: promote each job, or end it where nothing is left to compute."""
+        for job in jobs:
+            correction = found.get(job.key)
+            if correction is None:
+                self.blackboard.finish(job, NOTHING_LEFT)
+                continue
+            try:
+                epoch = self.promote(job, correction, end)
+            except Fenced as error:
+                logger.warning("recompute: %s", error)
+                continue
+            logger.info("recompute: view %d of %s promoted", epoch, job.key.decode())
+
+    def promote(self, job: Claimed, correction: Correction, end: int) -> int:
+        """One job's transaction; answers the view epoch. Fenced if it is not ours any more."""
+
+        def messages(promoted: Promoted) -> list[tuple[str, int, bytes, bytes]]:
+            lives = promoted.alerts
+            events = [each for life in lives for each in (life.raised, life.cleared) if each]
+            return [
+                (each.topic, each.partition, each.key or b"", each.value)
+                for each in corrections(
+                    self.settings.kafka,
+                    job.partition,
+                    correction,
+                    promoted.view_epoch,
+                    [*events, *promoted.withdrawn],
+                )
+            ]
+
+        due_s = follow_in_s(job.passes, correction.open_until_us, time.time_ns() // 1000)
+        return Promotion(self.blackboard).promote(
+            job, correction, messages, log_offset=end, due_s=due_s
+        )
+
+    def _span(self, jobs: list[Claimed], end: int) -> Span:
+        """From where the earliest range needs the log."""
+        partition = jobs[0].partition
+        now_us = time.time_ns() // 1000
+        known = engine_at(
+            partition, self.settings.kafka.partitions, self.log.controls(now_us)
+        ).partitions[partition]
+        begins = [
+            begin_log_time_us(job.changed, known.control.profile_of(DeviceKey.decode(job.key)))
+            for job in jobs
+        ]
+        times = [each for each in begins if each is not None]
+        if len(times) < len(begins):
+            return Span.whole(self.log, partition, end)
+        return Span.since(self.log, partition, min(times), end)
+
+
+class _Lease:
+    """Prolonged while the worker works; Fenced when all of it is lost."""
+
+    def __init__(self, blackboard: Blackboard, jobs: list[Claimed], lease_s: float) -> None:
+        self._blackboard = blackboard
+        self._jobs = jobs
+        self._lease_s = lease_s
+        self._held_s = time.monotonic()
+
+    def hold(self) -> None:
+        """Often; asks the blackboard a few times per lease."""
+        if time.monotonic() - self._held_s < self._lease_s / 4:
+            return
+        self._held_s = time.monotonic()
+        if not self._blackboard.renew(self._jobs, self._lease_s):
+            raise Fenced("another worker took over")
+
+
+def support(settings: Settings, topic_id: str, scorer: Scorer, *, jobs_max: int) -> int:
+    """Work until nothing is due or about `jobs_max` jobs are done; answers how many were."""
+    if settings.postgres.dsn is None:
+        raise ConfigError("FLEETPULSE_POSTGRES__DSN: recomputation needs it")
+    with ExitStack() as ends:
+        blackboard = Blackboard(settings.postgres.dsn.get_secret_value())
+        ends.callback(blackboard.close)
+        log = RangeReader(settings.kafka, client_id="recompute-support")
+        ends.callback(log.close)
+        worker = Support(settings, blackboard, log, scorer, topic_id)
+        done = 0
+        while done < jobs_max and (count := worker.work()):
+            done += count
+        return done
