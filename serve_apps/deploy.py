@@ -23,6 +23,7 @@ INGEST: Final = "ingest"
 QUERY: Final = "query"
 REQUESTS_MAX: Final = 10_000
 """Requests and sockets of one replica at a time; a socket counts as long as it is open."""
+HEALTH_CHECK_PERIOD_S: Final = 1.0
 STOP_TIMEOUT_S: Final = 2.0
 """For a replica to end what it does."""
 
@@ -83,6 +84,8 @@ def _application(replica: Any, name: str, replicas: int, settings: Settings) -> 
         num_replicas=replicas,
         max_ongoing_requests=REQUESTS_MAX,
         ray_actor_options={"num_cpus": 0.1},
+        # A replica that died is noticed by its next check: every 10 s by default.
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_timeout_s=STOP_TIMEOUT_S,
         graceful_shutdown_wait_loop_s=0.1,
     )

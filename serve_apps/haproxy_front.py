@@ -3,7 +3,9 @@
 
 Serve's template opens a statistics page and a Prometheus page on every interface, without
 authentication and without a setting. Serve runs this file instead of haproxy, on every reload
-too (RAY_SERVE_HAPROXY_BINARY_PATH). Standard library only: it runs before any environment.
+too (RAY_SERVE_HAPROXY_BINARY_PATH). And while an application starts, or its replica has died, the
+template answers 404 or 500, which tell a device to give up: 503 tells it to try again. Standard
+library only: it runs before any environment.
 """
 
 import os
@@ -23,6 +25,14 @@ _BIND = re.compile(r"^[ \t]+bind[ \t]+(\S+)", re.MULTILINE)
 # WebSockets, no cancelled handlers, two tasks less for each request.
 _NO_PREFETCH = r"\1    http-request set-header x-request-disconnect-disabled ?1\n"
 
+_AGAIN: Final = (
+    r'content-type application/json string "{\"error\": {\"field\": \"\", \"reason\":'
+    r' \"it is starting\"}}" hdr Retry-After 1'
+)
+_NOT_FOUND = re.compile(r"^([ \t]+http-request return) status 404 .*$", re.MULTILINE)
+_FAILURE = re.compile(r"^([ \t]+)errorfile (50[234]) .*$", re.MULTILINE)
+_INGEST: Final = "path_beg /telemetry/"
+
 
 def on_loopback(configuration: str) -> str:
     """Without the two open pages and the per-request log; raises ValueError if a bind is left."""
@@ -34,11 +44,22 @@ def on_loopback(configuration: str) -> str:
     return _FRONTEND.sub(_NO_PREFETCH, closed)
 
 
+def asking_again(configuration: str) -> str:
+    """With 503 and Retry-After wherever there will be another answer soon."""
+    told = _NOT_FOUND.sub(lambda found: f"{found[1]} status 503 {_AGAIN}", configuration)
+    told = _FAILURE.sub(lambda found: f"{found[1]}http-error status {found[2]} {_AGAIN}", told)
+    if _INGEST in configuration:
+        return told
+    # Else the query application, which has every path, would know nothing of telemetry.
+    rule = f"    http-request return status 503 {_AGAIN} if {{ path_beg /telemetry }}\n"
+    return _FRONTEND.sub(lambda found: found[1] + rule, told)
+
+
 def main() -> NoReturn:
     """Rewrite the file after `-f` in place and become the real binary, with the same pid."""
     arguments = sys.argv[1:]
     path = Path(arguments[arguments.index("-f") + 1])
-    path.write_text(on_loopback(path.read_text()))
+    path.write_text(on_loopback(asking_again(path.read_text())))
     binary = os.environ[BINARY_VARIABLE]
     os.execv(binary, [binary, *arguments])
 

@@ -5,14 +5,18 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Final, Protocol
 
+from actors.causes import Causes
+from fleetpulse.effects import Reason
 from fleetpulse.errors import InputError, Overloaded, RetryLater
 from fleetpulse.identity import DEFAULT_TENANT
 from fleetpulse.settings import HttpSettings
 from serve_apps.ingest.body import Bodies, ClientGone, Message, Receive, Scope, Send
 from serve_apps.ingest.devices import Devices
 from serve_apps.ingest.json_body import records_of_json
+from serve_apps.ingest.limits import OverRate, RateAccounts
 from serve_apps.ingest.protobuf_body import records_of_protobuf
 from serve_apps.ingest.records import Record, Request
 
@@ -38,7 +42,11 @@ class Log(Protocol):
 
 
 class Ingest:
-    """Answers 202 only after `log` has the records; all of a request's or none is refused."""
+    """Answers 202 only after `log` has all of a request's records.
+
+    A request with a wrong record is refused whole. One with records of a device that sends too
+    much gets 429: the other devices' records are durable, and sending all again is harmless.
+    """
 
     def __init__(
         self,
@@ -47,12 +55,15 @@ class Ingest:
         devices: Devices,
         *,
         clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._settings = settings
         self._log = log
         self._devices = devices
         self._clock_ns = clock_ns
         self._bodies = Bodies(settings.body_bytes_max)
+        self._accounts = RateAccounts(monotonic_ns)
+        self._causes = Causes()
         self._idle = asyncio.Event()
         self._idle.set()
         self.under_way = 0
@@ -66,15 +77,18 @@ class Ingest:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
             if path.rstrip("/") == "/health":
-                await _answer(send, 200 if self.accepting else 503, {"accepting": self.accepting})
+                await _answer(send, 200 if self.accepting else 503, self._health())
             else:
                 await _answer(send, 202, {"accepted": await self._accept(scope, receive)})
         except InputError as error:
+            if error.key:
+                self._causes.note(error.key, f"refused: {error.field.partition('.')[0]}")
             await _refuse(send, error)
+        except OverRate as error:
+            await _put_off(send, error)
         except RetryLater as error:
-            after = str(math.ceil(error.retry_after_s)).encode()
             body = {"error": {"field": "", "reason": str(error)}}
-            await _answer(send, 503, body, [(b"retry-after", after)])
+            await _answer(send, 503, body, [_retry_after(error)])
         except ClientGone:
             return
 
@@ -91,15 +105,40 @@ class Ingest:
             try:
                 now_us = self._clock_ns() // 1000
                 metrics_max = self._settings.metrics_per_sample_max
-                records = parse(body, Request(tenant, now_us, metrics_max, self._devices))
-                await self._log.send_many(records)
+                request = Request(tenant, now_us, metrics_max, self._devices)
+                return await self._send(parse(body, request), request)
             finally:
                 self._bodies.release(body)
         finally:
             self.under_way -= 1
             if not self.under_way:
                 self._idle.set()
+
+    async def _send(self, records: list[Record], request: Request) -> int:
+        """Raises OverRate once the records of the other devices are durable."""
+        charges = request.charges
+        put_off = self._accounts.charge(charges)
+        if put_off:
+            records = [each for index, each in enumerate(records) if index not in put_off]
+            charges = [each for index, each in enumerate(charges) if index not in put_off]
+        try:
+            await self._log.send_many(records)
+        except RetryLater:
+            self._accounts.give_back(charges)
+            raise
+        if put_off:
+            first = next(iter(put_off))
+            for index in put_off:
+                self._causes.note(request.charges[index][0], Reason.OVER_RATE.value)
+            device = request.charges[first][0].partition(b"/")[2].decode()
+            raise OverRate(device, len(records), list(put_off), max(put_off.values()))
         return len(records)
+
+    def _health(self) -> dict[str, object]:
+        return {
+            "accepting": self.accepting,
+            "causes": [asdict(each) for each in self._causes.listed()],
+        }
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse what comes, wait for what is under way; True if that was answered in time."""
@@ -139,6 +178,23 @@ async def _refuse(send: Send, error: InputError) -> None:
         told["index"] = error.index
     headers = [(b"allow", b"POST")] if error.status == 405 else []
     await _answer(send, error.status, {"error": told}, headers)
+
+
+async def _put_off(send: Send, error: OverRate) -> None:
+    body = {
+        "accepted": error.accepted,
+        "error": {
+            "field": "device_id",
+            "reason": f"{error.device_id} {error}",
+            "index": error.refused[0],
+        },
+        "refused": error.refused,
+    }
+    await _answer(send, 429, body, [_retry_after(error)])
+
+
+def _retry_after(error: RetryLater) -> tuple[bytes, bytes]:
+    return b"retry-after", str(math.ceil(error.retry_after_s)).encode()
 
 
 async def _answer(

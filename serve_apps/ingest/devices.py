@@ -7,6 +7,7 @@ from fleetpulse.control import ControlState
 from fleetpulse.errors import InputError
 from fleetpulse.identity import DeviceKey, check_name
 from fleetpulse.profile import Profile
+from serve_apps.ingest.limits import Allowance, allowance
 
 SCHEMA_VERSION: Final = b"1"
 DEVICES_MAX: Final = 200_000
@@ -28,6 +29,7 @@ class Device:
     channels: frozenset[str]
     past_us: int
     future_us: int
+    allowance: Allowance
 
     def check_time(self, field: str, oldest_us: int, newest_us: int, now_us: int) -> None:
         """Raise InputError if a sample is further from now than the profile allows."""
@@ -44,7 +46,11 @@ class Device:
 class Devices:
     """Devices by tenant and id. Follows the control records that `apply` is given."""
 
-    def __init__(self, node_id: str, controls: ControlState | None = None) -> None:
+    def __init__(
+        self, node_id: str, controls: ControlState | None = None, *, replicas: int = 1
+    ) -> None:
+        """replicas: of the ingest, that share what a device may send."""
+        self._replicas = replicas
         self._node = node_id.encode()
         self._controls = controls or ControlState()
         self._known: dict[tuple[str, str], Device] = {}
@@ -78,4 +84,5 @@ class Devices:
             channels=frozenset(profile.channels) if profile else frozenset(),
             past_us=int(profile.past_bound_s * 1e6) if profile else PAST_US,
             future_us=int(profile.future_bound_s * 1e6) if profile else FUTURE_US,
+            allowance=allowance(profile, self._replicas),
         )

@@ -1,7 +1,7 @@
 """From one validated sample or frame to one Kafka record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from fleetpulse.profile import CHANNELS_MAX
 from fleetpulse.telemetry_pb2 import Telemetry
 from fleetpulse.wire import Block
 from serve_apps.ingest.devices import Device, Devices, Headers
+from serve_apps.ingest.limits import Allowance
 
 RECORD_BYTES_MAX: Final = 900_000
 """Below Kafka's default bound of one message."""
@@ -34,6 +35,8 @@ class Request:
     now_us: int
     metrics_max: int
     devices: Devices
+    charges: list[tuple[bytes, int, Allowance]] = field(default_factory=list)
+    """Of each record in turn: device key, samples, what the device may send."""
 
     def sample(
         self,
@@ -45,21 +48,34 @@ class Request:
         """A Telemetry record; `encoded` if the sender encoded it. Raises InputError."""
         device = self.devices.find(self.tenant, device_id)
         at_us = ts_ms * 1000
-        device.check_time("ts", at_us, at_us, self.now_us)
-        self._check_metrics(device, metrics)
+        try:
+            device.check_time("ts", at_us, at_us, self.now_us)
+            self._check_metrics(device, metrics)
+        except InputError as error:
+            error.key = device.key
+            raise
         if encoded is None:
             encoded = Telemetry(device_id=device_id, ts=ts_ms, metrics=metrics).SerializeToString()
-        return _record(device, encoded)
+        return self._record(device, encoded, 1)
 
     def frame(self, block: Block, encoded: bytes) -> Record:
         """A SampleBlock record. Raises InputError."""
         device = self.devices.find(self.tenant, block.device_id)
-        _check_shape(device, block)
-        last_us = block.t0_us + (block.count - 1) * block.period_ns // 1000
-        device.check_time("t0_us", block.t0_us, last_us, self.now_us)
-        if not np.isfinite(np.frombuffer(block.samples, "<f4")).all():
-            raise InputError("samples", "must be finite numbers")
-        return _record(device, encoded)
+        try:
+            _check_shape(device, block)
+            last_us = block.t0_us + (block.count - 1) * block.period_ns // 1000
+            device.check_time("t0_us", block.t0_us, last_us, self.now_us)
+            _check_finite(block)
+        except InputError as error:
+            error.key = device.key
+            raise
+        return self._record(device, encoded, block.count)
+
+    def _record(self, device: Device, value: bytes, samples: int) -> Record:
+        if len(value) > RECORD_BYTES_MAX:
+            raise InputError("body", f"has a record above {RECORD_BYTES_MAX} bytes", status=413)
+        self.charges.append((device.key, samples, device.allowance))
+        return Record(device.key, value, device.headers)
 
     def _check_metrics(self, device: Device, metrics: Mapping[str, float]) -> None:
         if not metrics:
@@ -102,7 +118,6 @@ def _check_shape(device: Device, block: Block) -> None:
         )
 
 
-def _record(device: Device, value: bytes) -> Record:
-    if len(value) > RECORD_BYTES_MAX:
-        raise InputError("body", f"has a record above {RECORD_BYTES_MAX} bytes", status=413)
-    return Record(device.key, value, device.headers)
+def _check_finite(block: Block) -> None:
+    if not np.isfinite(np.frombuffer(block.samples, "<f4")).all():
+        raise InputError("samples", "must be finite numbers")

@@ -26,7 +26,7 @@ class IngestRuntime:
     def __init__(self, settings: Settings, node_id: str) -> None:
         self._settings = settings
         self._node_id = node_id
-        self._devices = Devices(node_id)
+        self._devices = Devices(node_id, replicas=settings.http.ingest_replicas)
         self._producer: TelemetryProducer | None = None
         self._follower: asyncio.Task[None] | None = None
         self.ingest: Ingest | None = None

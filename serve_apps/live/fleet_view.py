@@ -27,10 +27,16 @@ class FleetQuery:
 class FleetPicture:
     """Made once a second, asked by every socket."""
 
-    def __init__(self, summary: FleetSummary, table: FleetTable, open_alerts: set[bytes]) -> None:
+    def __init__(
+        self,
+        summary: FleetSummary,
+        table: FleetTable,
+        open_alerts: set[bytes],
+        offline: set[bytes],
+    ) -> None:
         self._summary = summary_fields(summary)
         self._table = table
-        self._states = states_of(table, open_alerts, time.time_ns() // 1000)
+        self._states = states_of(table, open_alerts, offline, time.time_ns() // 1000)
         # How far beyond its threshold, so that devices of several profiles can be compared.
         self._excess = np.nan_to_num(table.scores / table.thresholds, nan=-1.0)
 

@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.live_fleet import FleetSummary, FleetTable
-from actors.live_hub import LiveScore, NumberedAlert
-from fleetpulse.effects import AlertEvent
+from actors.live_hub import LiveScore, NumberedAlert, NumberedEvent
+from fleetpulse.effects import AlertEvent, DeviceEvent, Presence, SessionEvent, SessionSummary
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import LiveSamples
+from fleetpulse.reads import SessionRow
 
 SILENT_US: Final = 10_000_000
 """A device that was not heard for so long is shown as silent."""
-STATES: Final = ("alert", "high", "ok", "silent")
-"""In the order of their severity; `high` is a score above the threshold without an alert."""
+STATES: Final = ("alert", "high", "offline", "ok", "silent")
+"""In the order of their severity. high: a score above the threshold without an alert; silent:
+nothing came here for a while; offline: the log says so.
+"""
 
 
 def encode(message: dict[str, Any]) -> str:
@@ -43,9 +46,59 @@ def alert_fields(event: AlertEvent) -> dict[str, Any]:
 
 
 def alert_message(hub: str, alert: NumberedAlert) -> str:
-    """cursor: what a client hands in to go on after this alert."""
+    """cursor: what a client hands in to go on after this alert. stale: too old to call anybody."""
     cursor = f"{hub}:{alert.number}"
-    return encode({"type": "alert", "cursor": cursor, **alert_fields(alert.event)})
+    told = {"type": "alert", "cursor": cursor, "stale": alert.stale}
+    return encode({**told, **alert_fields(alert.event)})
+
+
+def event_message(hub: str, numbered: NumberedEvent) -> str:
+    """A device fell silent or returned (`device`), or its `session` started or ended."""
+    cursor = f"{hub}:{numbered.number}"
+    return encode({"cursor": cursor, **event_fields(numbered.event)})
+
+
+def event_fields(event: DeviceEvent) -> dict[str, Any]:
+    """What happened to a device."""
+    if isinstance(event, Presence):
+        return {
+            "type": "device",
+            "tenant": event.tenant,
+            "device_id": event.device_id,
+            "kind": event.kind,
+            "at_ms": event.at_us / 1000,
+            "heard_ms": event.heard_us / 1000,
+        }
+    return session_fields(event)
+
+
+def session_fields(session: SessionEvent | SessionRow) -> dict[str, Any]:
+    """A session; its statistics once it has ended."""
+    ended_us = session.ended_at_us
+    return {
+        "type": "session",
+        "session_id": session.session_id,
+        "tenant": session.tenant,
+        "device_id": session.device_id,
+        "kind": "started" if ended_us is None else "ended",
+        "profile": session.profile,
+        "started_at_ms": session.started_at_us / 1000,
+        "ended_at_ms": None if ended_us is None else ended_us / 1000,
+        "summary": None if session.summary is None else _summary(session.summary),
+    }
+
+
+def _summary(s: SessionSummary) -> dict[str, Any]:
+    names = ("count", "min", "max", "mean", "std")
+    columns = zip(s.count, s.min, s.max, s.mean, s.std, strict=True)
+    score = (s.score_count, s.score_min, s.score_max, s.score_mean, s.score_std)
+    return {
+        "channels": {
+            channel: dict(zip(names, values, strict=True))
+            for channel, values in zip(s.channels, columns, strict=True)
+        },
+        "score": {**dict(zip(names, score, strict=True)), "over": s.score_over},
+    }
 
 
 def samples_message(samples: LiveSamples) -> str:
@@ -88,6 +141,7 @@ def summary_fields(summary: FleetSummary) -> dict[str, Any]:
             "p99": _short(summary.latency_ms_p99),
         },
         "lag": summary.lag,
+        "behind_s": summary.behind_s,
         "shards": [
             {
                 "shard": shard.shard,
@@ -106,14 +160,17 @@ def summary_fields(summary: FleetSummary) -> dict[str, Any]:
     }
 
 
-def states_of(table: FleetTable, open_alerts: set[bytes], now_us: int) -> NDArray[np.int8]:
+def states_of(
+    table: FleetTable, open_alerts: set[bytes], offline: set[bytes], now_us: int
+) -> NDArray[np.int8]:
     """Index into STATES per row of the table."""
     count = len(table.keys)
     states = np.full(count, STATES.index("ok"), np.int8)
     states[table.scores > table.thresholds] = STATES.index("high")
     states[table.heard_us < now_us - SILENT_US] = STATES.index("silent")
-    alert = np.fromiter((key in open_alerts for key in table.keys), np.bool_, count)
-    states[alert] = STATES.index("alert")
+    for state, those in (("offline", offline), ("alert", open_alerts)):
+        marked = np.fromiter((key in those for key in table.keys), np.bool_, count)
+        states[marked] = STATES.index(state)
     return states
 
 

@@ -15,6 +15,10 @@ class TooSlow(Exception):
     """Alerts pile up: the client must reconnect with its cursor."""
 
 
+class Ended(Exception):
+    """The last message has been taken."""
+
+
 class Outbox:
     """Filled by the mirror, emptied by the socket's writer."""
 
@@ -22,6 +26,8 @@ class Outbox:
         self._alerts: deque[str] = deque()
         self._live: deque[str] = deque()
         self._fleet: str | None = None
+        self._last: str | None = None
+        self._ended = False
         self._dropped = 0
         self._overflown = False
         self._news = asyncio.Event()
@@ -36,6 +42,8 @@ class Outbox:
 
     def live(self, message: str) -> None:
         """Keep the newest."""
+        if self._ended:
+            return
         if len(self._live) >= LIVE_MAX:
             self._live.popleft()
             self._dropped += 1
@@ -51,8 +59,14 @@ class Outbox:
         self._fleet = message
         self._news.set()
 
+    def last(self, message: str) -> None:
+        """Comes after what waits by now; what comes later is not sent any more."""
+        self._last = message
+        self._ended = True
+        self._news.set()
+
     async def next(self) -> str:
-        """The next message; waits for one. Raises TooSlow."""
+        """The next message; waits for one. Raises TooSlow, and Ended after the last one."""
         while True:
             if self._overflown:
                 raise TooSlow
@@ -66,5 +80,10 @@ class Outbox:
                 return fleet
             if self._live:
                 return self._live.popleft()
+            if self._last is not None:
+                last, self._last = self._last, None
+                return last
+            if self._ended:
+                raise Ended
             self._news.clear()
             await self._news.wait()

@@ -1,6 +1,7 @@
 """`WS /ws`: what a client may ask for, and the two halves of its connection.
 
-The client sends {"subscribe": "alerts" | "device" | "fleet", ...} or {"unsubscribe": ...}.
+The client sends {"subscribe": "alerts" | "events" | "device" | "fleet", ...} or
+{"unsubscribe": ...}.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ DEVICES_MAX: Final = 16
 """Devices that one socket may watch."""
 TRY_AGAIN_LATER: Final = 1013
 
-Topic = Literal["alerts", "device", "fleet"]
+Topic = Literal["alerts", "events", "device", "fleet"]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 
@@ -46,8 +47,8 @@ class LiveSocket:
     def __init__(self, socket: WebSocket, mirror: LiveMirror) -> None:
         self._socket = socket
         self._mirror = mirror
-        self._subscriber = Subscriber()
         self._tenant = check_name("tenant", socket.query_params.get("tenant", DEFAULT_TENANT))
+        self._subscriber = Subscriber(self._tenant)
 
     async def serve(self) -> None:
         """Until either side ends it."""
@@ -102,20 +103,25 @@ class LiveSocket:
                     "id", f"is one more than the {DEVICES_MAX} that a socket may watch"
                 )
             subscriber.devices.add(self._key(ask.id))
-        elif ask.after:
-            await self._mirror.catch_up(subscriber, ask.after)
         else:
-            subscriber.wants_alerts = True
+            if ask.subscribe == "alerts":
+                subscriber.wants_alerts = True
+            else:
+                subscriber.wants_events = True
+            if ask.after:
+                await self._mirror.catch_up(subscriber, ask.after)
 
     def _unsubscribe(self, ask: _Ask) -> None:
         if ask.unsubscribe == "fleet":
             self._subscriber.fleet = None
         elif ask.unsubscribe == "alerts":
             self._subscriber.wants_alerts = False
+        elif ask.unsubscribe == "events":
+            self._subscriber.wants_events = False
         elif ask.unsubscribe == "device":
             self._subscriber.devices.discard(self._key(ask.id))
         else:
-            raise InputError("subscribe", "or unsubscribe must be alerts, device or fleet")
+            raise InputError("subscribe", "or unsubscribe must be alerts, events, device or fleet")
 
     def _key(self, device_id: str) -> bytes:
         return DeviceKey(self._tenant, check_name("id", device_id)).encode()

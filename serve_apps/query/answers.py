@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
+from fleetpulse.effects import SessionSummary
 from fleetpulse.live import DeviceView
-from fleetpulse.reads import AlertRow, DeviceRow, RollupRow
+from fleetpulse.reads import AlertRow, DeviceRow, RollupRow, SessionRow
 from serve_apps.times import rfc3339
 
 
@@ -56,6 +57,11 @@ class Device(BaseModel):
     profile: str
     first_seen: str
     alert_open: bool
+    online: bool
+    since: str
+    """When it fell silent or was heard again, by the broker's clock."""
+    last_heard: str | None
+    """Of an offline device."""
 
     @classmethod
     def of(cls, row: DeviceRow) -> Self:
@@ -66,6 +72,9 @@ class Device(BaseModel):
             profile=row.profile,
             first_seen=rfc3339(row.first_seen_us),
             alert_open=row.alert_open,
+            online=row.online,
+            since=rfc3339(row.since_us),
+            last_heard=None if row.heard_us is None else rfc3339(row.heard_us),
         )
 
 
@@ -188,6 +197,61 @@ class AlertPage(BaseModel):
 
     alerts: list[Alert]
     next: str | None
+
+
+class Session(BaseModel):
+    """A span of a device's activity; end and statistics are null while it runs."""
+
+    session_id: str
+    tenant: str
+    device_id: str
+    profile: str
+    started_at: str
+    ended_at: str | None
+    channels: dict[str, Statistics] | None
+    score: ScoreStatistics | None
+
+    @classmethod
+    def of(cls, row: SessionRow) -> Self:
+        """From its row."""
+        return cls(
+            session_id=row.session_id,
+            tenant=row.tenant,
+            device_id=row.device_id,
+            profile=row.profile,
+            started_at=rfc3339(row.started_at_us),
+            ended_at=None if row.ended_at_us is None else rfc3339(row.ended_at_us),
+            channels=None if row.summary is None else _channels(row.summary),
+            score=None if row.summary is None else _score(row.summary),
+        )
+
+
+class SessionPage(BaseModel):
+    """Sessions, newest first. next: hand it in as `cursor` for the page that follows."""
+
+    sessions: list[Session]
+    next: str | None
+
+
+def _channels(s: SessionSummary) -> dict[str, Statistics]:
+    columns = zip(s.channels, s.count, s.min, s.max, s.mean, s.std, strict=True)
+    return {
+        name: Statistics(
+            count=count, min=_number(low), max=_number(high), mean=_number(mean), std=_number(std)
+        )
+        for name, count, low, high, mean, std in columns
+    }
+
+
+def _score(s: SessionSummary) -> ScoreStatistics:
+    return ScoreStatistics(
+        count=s.score_count,
+        over=s.score_over,
+        min=_number(s.score_min),
+        max=_number(s.score_max),
+        mean=_number(s.score_mean),
+        std=_number(s.score_std),
+    )
 
 
 def _number(value: float | None) -> float | None:

@@ -1,14 +1,17 @@
 """What `GET /health` asks the parts that are not asked otherwise."""
 
 import asyncio
+import json
 from typing import Final
 
 from actors.live_hub import connect_live_hub
 from adapters.kafka.admin import KafkaAdmin
 from fleetpulse.errors import RetryLater
+from fleetpulse.live import Cause
 from fleetpulse.settings import HttpSettings, KafkaSettings
 
 HTTP_TIMEOUT_S: Final = 2.0
+ANSWER_BYTES_MAX: Final = 65_536
 
 
 class BrokerCheck:
@@ -44,6 +47,8 @@ class IngestCheck:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._address = (settings.host, settings.port)
+        self.causes: tuple[Cause, ...] = ()
+        """Devices that the replica which answered last refuses."""
 
     async def __call__(self) -> None:
         """Return when it does; raises RetryLater."""
@@ -54,10 +59,19 @@ class IngestCheck:
                 reader, writer = await asyncio.open_connection(host, port)
                 try:
                     writer.write(request.encode())
-                    status = (await reader.readline()).split()
+                    answer = await reader.read(ANSWER_BYTES_MAX)
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
             raise RetryLater(f"the ingest does not answer: {error}") from error
-        if status[1:2] != [b"200"]:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if head.split()[1:2] != [b"200"]:
             raise RetryLater("the ingest does not accept data")
+        self.causes = _causes(body)
+
+
+def _causes(body: bytes) -> tuple[Cause, ...]:
+    try:
+        return tuple(Cause(**each) for each in json.loads(body).get("causes", ()))
+    except (ValueError, TypeError):
+        return ()  # another release, or cut off: the check itself needs nothing of it

@@ -40,6 +40,10 @@ _REFUSALS: Final = {
     "413": "the body is too large",
     "415": "unknown content type or encoding",
     "422": "a value is wrong: the field is named",
+    "429": (
+        "a device sends more than its profile allows: its records, named by index in `refused`, "
+        "are to be sent again after `Retry-After` seconds; the other records are durable"
+    ),
     "503": "try again after `Retry-After` seconds; nothing, or all, may be in the log",
 }
 _OPERATION: Final = {

@@ -6,6 +6,10 @@ from fastapi import FastAPI
 from ray import serve
 
 from actors.fleet import connect
+from actors.recompute_actor import recompute_status
+from adapters.kafka.device_controls import DeviceControls
+from adapters.postgres.jobs import PostgresJobs
+from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from adapters.postgres.reads import PostgresReads
 from fleetpulse.errors import ConfigError
 from fleetpulse.settings import Settings
@@ -13,6 +17,7 @@ from serve_apps.live.mirror import LiveMirror
 from serve_apps.query.app import build_query_app
 from serve_apps.query.checks import BrokerCheck, IngestCheck, check_hub
 from serve_apps.query.health import Check, HealthService
+from serve_apps.query.operations import Operations
 from serve_apps.query.service import QueryService
 from serve_apps.replica_on_loopback import bind_replica_to_loopback
 
@@ -21,16 +26,32 @@ def query_app(settings: Settings) -> FastAPI:
     """The application on real parts; needs a process that is connected to Ray."""
     if settings.postgres.dsn is None:
         raise ConfigError("FLEETPULSE_POSTGRES__DSN: the query side needs it")
-    reads = PostgresReads(settings.postgres.dsn.get_secret_value())
+    dsn = settings.postgres.dsn.get_secret_value()
+    reads = PostgresReads(dsn)
+    jobs = PostgresJobs(dsn, partitions=settings.kafka.partitions)
     fleet = connect(settings)
+    ingest = IngestCheck(settings.http)
     checks: dict[str, Check] = {
         "database": reads.ping,
         "broker": BrokerCheck(settings.kafka),
         "live_hub": check_hub,
-        "ingest": IngestCheck(settings.http),
+        "ingest": ingest,
     }
-    health = HealthService(checks, fleet.status, settings.kafka.partitions)
-    return build_query_app(QueryService(reads, fleet), health, LiveMirror(reads.open_alerts))
+    health = HealthService(
+        checks,
+        fleet.status,
+        settings.kafka.partitions,
+        lambda: ingest.causes,
+        recompute=recompute_status,
+    )
+    operations = Operations(
+        reads,
+        DeviceControls(settings.kafka),
+        PostgresPartitionPauses(dsn),
+        settings.kafka.partitions,
+    )
+    service, mirror = QueryService(reads, fleet), LiveMirror(reads)
+    return build_query_app(service, health, mirror, operations, jobs)
 
 
 @serve.ingress()

@@ -2,11 +2,18 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from fleetpulse.identity import DEFAULT_TENANT, check_name
-from fleetpulse.reads import AlertFilter
-from serve_apps.query.answers import AlertPage, DeviceDetail, DevicePage, Metrics
+from fleetpulse.reads import PeriodFilter
+from serve_apps.query.answers import (
+    AlertPage,
+    DeviceDetail,
+    DevicePage,
+    Metrics,
+    Session,
+    SessionPage,
+)
 from serve_apps.query.health import Health, HealthService
 from serve_apps.query.service import PAGE_MAX, QueryService
 from serve_apps.times import epoch_us
@@ -15,6 +22,26 @@ Tenant = Annotated[str, Header(alias="x-tenant")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Time = Annotated[str | None, Query(description="RFC 3339 or epoch milliseconds")]
 Text = Annotated[str, Query(max_length=128)]
+Cursor = Annotated[str | None, Query(max_length=300)]
+
+
+def _period_filter(
+    tenant: Tenant = DEFAULT_TENANT,
+    device_id: Annotated[str | None, Query(max_length=128)] = None,
+    open_only: Annotated[bool | None, Query(alias="open")] = None,
+    since: Annotated[Time, Query(alias="from")] = None,
+    until: Annotated[Time, Query(alias="to")] = None,
+) -> PeriodFilter:
+    return PeriodFilter(
+        tenant=check_name("x-tenant", tenant),
+        device_id=device_id,
+        open=open_only,
+        from_us=epoch_us("from", since) if since else None,
+        to_us=epoch_us("to", until) if until else None,
+    )
+
+
+Which = Annotated[PeriodFilter, Depends(_period_filter)]
 
 
 def api_routes(service: QueryService) -> APIRouter:
@@ -46,24 +73,26 @@ def api_routes(service: QueryService) -> APIRouter:
         return await service.metrics(tenant, device_id, resolution, since, until, limit)
 
     @api.get("/alerts")
-    async def alerts(
-        tenant: Tenant = DEFAULT_TENANT,
-        device_id: Annotated[str | None, Query(max_length=128)] = None,
-        open_only: Annotated[bool | None, Query(alias="open")] = None,
-        since: Annotated[Time, Query(alias="from")] = None,
-        until: Annotated[Time, Query(alias="to")] = None,
-        cursor: Annotated[str | None, Query(max_length=300)] = None,
-        limit: Limit = 100,
-    ) -> AlertPage:
+    async def alerts(where: Which, cursor: Cursor = None, limit: Limit = 100) -> AlertPage:
         """Alerts, newest first; `open=true` only those that were not cleared."""
-        where = AlertFilter(
-            tenant=check_name("x-tenant", tenant),
-            device_id=device_id,
-            open=open_only,
-            from_us=epoch_us("from", since) if since else None,
-            to_us=epoch_us("to", until) if until else None,
-        )
         return await service.alerts(where, cursor, limit)
+
+    return api
+
+
+def session_routes(service: QueryService, prefix: str) -> APIRouter:
+    """`/sessions` below a prefix: at the root they are the same, for whoever looks there."""
+    api = APIRouter(prefix=prefix)
+
+    @api.get("/sessions")
+    async def sessions(where: Which, cursor: Cursor = None, limit: Limit = 100) -> SessionPage:
+        """Sessions, newest first; `open=true` only those that run."""
+        return await service.sessions(where, cursor, limit)
+
+    @api.get("/sessions/{session_id}")
+    async def session(session_id: str, tenant: Tenant = DEFAULT_TENANT) -> Session:
+        """One session; with its statistics once it has ended."""
+        return Session.of(await service.session(tenant, session_id))
 
     return api
 

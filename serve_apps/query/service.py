@@ -8,7 +8,13 @@ from typing import Final, Protocol
 from fleetpulse.errors import InputError
 from fleetpulse.identity import DeviceKey, check_name
 from fleetpulse.live import DeviceView, ShardStatus
-from fleetpulse.reads import AlertFilter, AlertKey, Reads, Resolution
+from fleetpulse.reads import (
+    PeriodFilter,
+    PeriodKey,
+    Reads,
+    Resolution,
+    SessionRow,
+)
 from serve_apps.query.answers import (
     Alert,
     AlertPage,
@@ -18,6 +24,8 @@ from serve_apps.query.answers import (
     DevicePage,
     Live,
     Metrics,
+    Session,
+    SessionPage,
 )
 from serve_apps.times import epoch_us, rfc3339
 
@@ -83,24 +91,41 @@ class QueryService:
             next=rfc3339(rows[limit].bucket_us) if len(rows) > limit else None,
         )
 
-    async def alerts(self, where: AlertFilter, cursor: str | None, limit: int) -> AlertPage:
+    async def alerts(self, where: PeriodFilter, cursor: str | None, limit: int) -> AlertPage:
         """A page of alerts."""
-        before = _alert_key(cursor) if cursor else None
+        before = PeriodKey(*_position(cursor)) if cursor else None
         rows = await self.reads.alerts(where, before, limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         return AlertPage(
             alerts=[Alert.of(row) for row in rows[:limit]],
-            next=_cursor(AlertKey(last.raised_at_us, last.alert_id)) if last else None,
+            next=_cursor(last.raised_at_us, last.alert_id) if last else None,
         )
 
+    async def sessions(self, where: PeriodFilter, cursor: str | None, limit: int) -> SessionPage:
+        """A page of sessions."""
+        before = PeriodKey(*_position(cursor)) if cursor else None
+        rows = await self.reads.sessions(where, before, limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return SessionPage(
+            sessions=[Session.of(row) for row in rows[:limit]],
+            next=_cursor(last.started_at_us, last.session_id) if last else None,
+        )
 
-def _cursor(key: AlertKey) -> str:
-    return base64.urlsafe_b64encode(f"{key.raised_at_us}:{key.alert_id}".encode()).decode()
+    async def session(self, tenant: str, session_id: str) -> SessionRow:
+        """One session; raises InputError 404."""
+        row = await self.reads.session(check_name("x-tenant", tenant), session_id)
+        if row is None:
+            raise InputError("session_id", "is not known", status=404)
+        return row
 
 
-def _alert_key(cursor: str) -> AlertKey:
+def _cursor(time_us: int, name: str) -> str:
+    return base64.urlsafe_b64encode(f"{time_us}:{name}".encode()).decode()
+
+
+def _position(cursor: str) -> tuple[int, str]:
     try:
-        raised, _, alert_id = base64.urlsafe_b64decode(cursor).decode().partition(":")
-        return AlertKey(int(raised), alert_id)
+        time_us, _, name = base64.urlsafe_b64decode(cursor).decode().partition(":")
+        return int(time_us), name
     except ValueError as error:
         raise InputError("cursor", "is not one that this API gave") from error

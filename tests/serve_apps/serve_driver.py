@@ -16,7 +16,7 @@ def main() -> None:
     settings = load_settings()
     publish_profiles(settings)
     start_ray(settings.ray, settings.data_folder)
-    shards = Shards(settings)
+    shards = Shards(settings, settings.shard.count)
     shards.start()
     try:
         start_serve(settings)

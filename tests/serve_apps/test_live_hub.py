@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from actors import live_hub
+from actors.feed import LiveFeed
 from actors.live_fleet import LiveFleet
 from actors.live_hub import LiveHub, LiveScore
-from fleetpulse.effects import AlertEvent, ScoreRows
-from fleetpulse.live import LiveSamples, LiveUpdate, PartitionStatus, ShardStatus
+from fleetpulse.effects import AlertEvent, Effects, Presence, ScoreRows
+from fleetpulse.engine import Engine
+from fleetpulse.live import LiveAlert, LiveSamples, LiveUpdate, PartitionStatus, ShardStatus
 from fleetpulse.profile import AlertRule, Profile
 
 PUMP = Profile(name="pump", channels=("a",), rate_hz=1, alert=AlertRule(threshold=2.0))
@@ -38,10 +41,11 @@ def scores(*values: float, end_us: int = 0) -> ScoreRows:
     )
 
 
-def alert(device: str = "p0") -> AlertEvent:
-    return AlertEvent(
+def alert(device: str = "p0") -> LiveAlert:
+    event = AlertEvent(
         0, "id", "default", device, "raised", 5, 5, 1, 5, 3.0, 3.0, 2.0, "zscore@1", "pump@1"
     )
+    return LiveAlert(event, stale=False)
 
 
 def samples(device: bytes) -> LiveSamples:
@@ -168,3 +172,54 @@ def test_the_summary_adds_the_shards_up() -> None:
     assert summary.samples_per_s > 0
     assert 20 <= summary.latency_ms_p50 < 5_000
     assert [shard.shard for shard in summary.shards] == ["shard-0", "shard-1"]
+
+
+def test_a_deleted_device_leaves_the_fleet() -> None:
+    fleet = LiveFleet()
+    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.5, 3.0)]))
+    fleet.take(LiveUpdate(status(), forgotten=[b"default/p1", b"default/unknown"]))
+    table = fleet.table()
+    assert table.keys == [b"default/p0", b"default/p2"]
+    assert table.scores.tolist() == [1.0, 3.0]
+
+
+def test_the_fleet_is_as_far_behind_as_its_last_partition() -> None:
+    fleet = LiveFleet()
+    parts = tuple(
+        PartitionStatus(n, 9, 3, 0, 0, "running", behind_s=behind_s)
+        for n, behind_s in enumerate((0.0, 42.5))
+    )
+    fleet.take(LiveUpdate(replace(status(), partitions=parts)))
+    assert fleet.summary().behind_s == 42.5
+
+
+def test_alerts_of_long_ago_are_published_as_stale() -> None:
+    published: list[LiveUpdate] = []
+
+    def publish(update: LiveUpdate) -> frozenset[bytes]:
+        published.append(update)
+        return frozenset()
+
+    feed = LiveFeed(Engine(1), publish, stale_after_s=60)
+    now_us = time.time_ns() // 1000
+    events = [replace(alert().event, at_us=now_us - age_s * 1_000_000) for age_s in (1, 59, 61)]
+    feed.committed(Effects(alerts=events))
+    feed.start(status)
+    feed.close()
+    told = [each for update in published for each in update.alerts]
+    assert [each.stale for each in told] == [False, False, True]
+
+
+def test_events_are_numbered_among_the_alerts_and_kept_for_a_reader_that_asks_again() -> None:
+    async def run() -> None:
+        hub = LiveHub()
+        gone = Presence(0, "default", "p0", "offline", 9, 5)
+        await hub.publish(LiveUpdate(status(), alerts=[alert()], events=[gone]))
+        await hub.publish(LiveUpdate(status(), alerts=[alert("p1")]))
+        page = await hub.poll("r", 1, frozenset(), 1.0)
+        assert [each.number for each in page.alerts] == [1, 3]
+        assert [(each.number, each.event) for each in page.events] == [(2, gone)]
+        again = await hub.poll("r", 2, frozenset(), 0.0)
+        assert (again.events, len(again.alerts)) == (page.events, 1)
+
+    asyncio.run(run())

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect, sync_playwright
 
 from fleetpulse.live import LiveUpdate
-from fleetpulse.reads import DeviceRow
 from tests.serve_apps.parts import (
     Served,
-    alert_event,
+    device_row,
+    live_alert,
     live_samples,
     publish,
     score_rows,
@@ -69,7 +69,7 @@ def devices_sending(served: Served, count: int) -> Iterator[None]:
 
 def test_the_page_shows_devices_alerts_and_a_live_chart(served: Served, page: Page) -> None:
     replica, loop = served
-    replica.reads.device_rows.append(DeviceRow("default", "pump-0", "pump@1", 0, alert_open=False))
+    replica.reads.device_rows.append(device_row("pump-0"))
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -89,7 +89,7 @@ def test_the_page_shows_devices_alerts_and_a_live_chart(served: Served, page: Pa
         publish(
             replica.hub,
             loop,
-            LiveUpdate(shard_status(), alerts=[alert_event("pump-0", time.time_ns() // 1000)]),
+            LiveUpdate(shard_status(), alerts=[live_alert("pump-0", time.time_ns() // 1000)]),
         )
         expect(page.locator("#alert-list .name")).to_contain_text("pump-0")
         expect(page.locator("#alerts-open")).to_have_text("1")

@@ -8,18 +8,24 @@ import numpy as np
 import pytest
 
 from fleetpulse.errors import DatabaseUnavailable
-from fleetpulse.live import DeviceView
-from fleetpulse.reads import AlertRow, DeviceRow, RollupRow
-from tests.serve_apps.parts import START_US, Replica, Served, shard_status
+from fleetpulse.live import Cause, DeviceView, PartitionStatus
+from fleetpulse.reads import AlertRow, RollupRow
+from serve_apps.query.causes import hot_partitions
+from tests.serve_apps.parts import (
+    START_US,
+    Replica,
+    Served,
+    device_row,
+    session_row,
+    shard_status,
+)
 
 
 @pytest.fixture
 def client(served: Served) -> Iterator[httpx.Client]:
     replica, _ = served
     for n in range(5):
-        replica.reads.device_rows.append(
-            DeviceRow("default", f"pump-{n}", "pump@1", START_US, alert_open=n == 3)
-        )
+        replica.reads.device_rows.append(device_row(f"pump-{n}", alert_open=n == 3, online=n != 2))
         replica.reads.alert_rows.append(
             AlertRow(
                 f"alert-{n}",
@@ -37,6 +43,7 @@ def client(served: Served) -> Iterator[httpx.Client]:
             )
         )
         replica.reads.rollup_rows.append(rollup(START_US + n * 60_000_000))
+        replica.reads.session_rows.append(session_row(n, ended=n < 4))
     with httpx.Client(base_url=replica.url) as client:
         yield client
 
@@ -107,6 +114,42 @@ def test_a_device_shows_what_its_actor_holds(client: httpx.Client, replica: Repl
     assert answer["live"]["last"] == {"vib_x": 0.5, "temp": None}
     assert answer["live"]["window"] == [[0.5], [None]]
     assert (answer["live"]["score"], answer["live"]["threshold"]) == (1.5, 2.0)
+
+
+def test_a_device_says_since_when_it_is_silent(client: httpx.Client) -> None:
+    online, offline = (client.get(f"/api/v1/devices/pump-{n}").json()["device"] for n in (1, 2))
+    assert (online["online"], online["last_heard"]) == (True, None)
+    assert (offline["online"], offline["since"]) == (False, "2026-09-21T14:13:20.000007Z")
+    assert offline["last_heard"] == "2026-09-21T14:13:19.999991Z"
+
+
+@pytest.mark.parametrize("root", ["/api/v1", ""])
+def test_sessions_are_paged_by_cursor_newest_first(client: httpx.Client, root: str) -> None:
+    first = client.get(f"{root}/sessions", params={"limit": 3}).json()
+    rest = client.get(f"{root}/sessions", params={"cursor": first["next"]}).json()
+    ids = [each["session_id"] for each in first["sessions"] + rest["sessions"]]
+    assert ids == [f"{n:032x}" for n in (4, 3, 2, 1, 0)]
+    assert rest["next"] is None
+
+
+def test_sessions_are_chosen_by_device_and_whether_they_run(client: httpx.Client) -> None:
+    running = client.get("/api/v1/sessions", params={"open": True}).json()["sessions"]
+    assert [each["session_id"] for each in running] == [f"{4:032x}"]
+    assert (running[0]["ended_at"], running[0]["channels"], running[0]["score"]) == (None,) * 3
+    of_one = client.get("/api/v1/sessions", params={"device_id": "pump-1"}).json()["sessions"]
+    assert {each["device_id"] for each in of_one} == {"pump-1"}
+
+
+@pytest.mark.parametrize("root", ["/api/v1", ""])
+def test_a_session_tells_what_was_measured(client: httpx.Client, root: str) -> None:
+    session = client.get(f"{root}/sessions/{1:032x}").json()
+    assert session["started_at"] == "2026-09-21T14:14:20.000000Z"
+    assert session["ended_at"] == "2026-09-21T14:14:29.000000Z"
+    assert session["channels"]["vib_x"] == {
+        "count": 400, "min": -1.0, "max": 1.0, "mean": 0.0, "std": 0.5,
+    }  # fmt: skip
+    assert session["channels"]["temp"]["mean"] is None
+    assert (session["score"]["over"], session["score"]["max"]) == (1, 2.5)
 
 
 def test_metrics_name_their_channels(client: httpx.Client) -> None:
@@ -199,3 +242,96 @@ def test_documentation_and_page_need_nothing_from_elsewhere(client: httpx.Client
         assert client.get(path).status_code == 200
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/api/v1/alerts", "/health", "/telemetry"} <= paths.keys()
+
+
+def test_health_names_the_devices_whose_records_are_refused(
+    client: httpx.Client, replica: Replica
+) -> None:
+    causes = (
+        Cause("not_finite", 7, START_US, device="default/pump-1"),
+        Cause("future", 1, START_US, device="default/pump-2100"),
+        Cause("late", 5, START_US, device="default/pump-3"),
+        Cause("over_rate", 9000, START_US, device="default/pump-4"),
+    )
+    replica.fleet.statuses = [replace(shard_status(), causes=causes)]
+    response = client.get("/health")
+    assert response.status_code == 200, "the system works"
+    report = response.json()
+    assert report["status"] == "degraded", "not for all data"
+    assert [(c["device"], c["cause"], c["count"]) for c in report["causes"]] == [
+        ("default/pump-4", "over_rate", 9000),
+        ("default/pump-1", "not_finite", 7),
+        ("default/pump-2100", "future", 1),
+    ], "a few late records are the network's way"
+
+
+@pytest.mark.parametrize(
+    ("busy", "behind_s", "hot"),
+    [
+        ([0.05, 0.05, 0.9, 0.06], [0, 0, 0, 0], [2]),
+        ([0.2, 0.2, 0.21, 0.2], [0, 0, 40, 0.5], [2]),
+        ([0.5, 0.5, 0.5, 0.5], [60, 60, 61, 60], []),
+        ([0.01, 0.0, 0.08, 0.0], [0, 0, 1, 0], []),
+    ],
+    ids=["busy", "behind", "all alike", "nothing to speak of"],
+)
+def test_a_partition_far_above_the_others_is_named(
+    busy: list[float], behind_s: list[float], hot: list[int]
+) -> None:
+    parts = [
+        PartitionStatus(n, 9, 3, 0, 0, "running", behind_s=late_s, busy_fraction=share)
+        for n, (share, late_s) in enumerate(zip(busy, behind_s, strict=True))
+    ]
+    assert [each.partition for each in hot_partitions(parts, START_US)] == hot
+
+
+def test_devices_are_paused_resumed_and_deleted_by_controls(
+    client: httpx.Client, replica: Replica
+) -> None:
+    answers = [
+        client.post("/api/v1/devices/pump-1/pause"),
+        client.post("/api/v1/devices/pump-1/resume", headers={"x-tenant": "acme"}),
+        client.delete("/api/v1/devices/pump-1"),
+    ]
+    assert [answer.status_code for answer in answers] == [202] * 3
+    told = [answer.json()["control"] for answer in answers]
+    assert told == ["pause default/pump-1", "resume acme/pump-1", "forget default/pump-1"]
+    assert replica.controls.devices.written == told
+
+
+def test_partitions_are_paused_by_a_person(client: httpx.Client, replica: Replica) -> None:
+    assert client.post("/api/v1/partitions/1/pause?by=ada").json() == {
+        "partition": 1,
+        "paused": True,
+    }
+    assert replica.controls.partitions.paused == {1: "ada"}
+    client.post("/api/v1/partitions/1/resume")
+    assert replica.controls.partitions.paused == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "field"),
+    [
+        ("DELETE", "/api/v1/devices/nobody", 404, "device_id"),
+        ("DELETE", "/api/v1/devices/a%20b", 422, "device_id"),
+        ("POST", "/api/v1/devices/a%20b/pause", 422, "device_id"),
+        ("POST", "/api/v1/partitions/2/pause", 404, "partition"),
+        ("POST", "/api/v1/partitions/x/resume", 422, "partition"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused(
+    client: httpx.Client, replica: Replica, method: str, path: str, status: int, field: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.json()["error"]["field"] == field
+    assert not replica.controls.devices.written
+    assert not replica.controls.partitions.paused
+
+
+def test_another_sites_page_may_not_change_anything(client: httpx.Client, replica: Replica) -> None:
+    headers = {"origin": "http://elsewhere.example"}
+    assert client.delete("/api/v1/devices/pump-1", headers=headers).status_code == 403
+    own = {"origin": replica.url}
+    assert client.post("/api/v1/devices/pump-1/pause", headers=own).status_code == 202
+    assert replica.controls.devices.written == ["pause default/pump-1"]

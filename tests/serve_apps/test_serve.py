@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,84 @@ def test_a_body_of_100_mb_disturbs_nobody(running: Running, client: httpx.Client
 def test_log_time_ticks_in_every_partition(running: Running) -> None:
     ticked = {partition for partition, key, _, _ in records(running) if key == TICK_KEY}
     assert ticked == set(range(running.settings.kafka.partitions))
+
+
+def health_of(client: httpx.Client, good: Callable[[Any], bool]) -> Any:
+    """The first report that is as it should be."""
+    deadline = time.monotonic() + 20
+    report = client.get("/health").json()
+    while not good(report) and time.monotonic() < deadline:
+        report = client.get("/health").json()
+    assert good(report), report
+    return report
+
+
+def test_a_device_is_paused_resumed_and_deleted(client: httpx.Client) -> None:
+    start_us = time.time_ns() // 1000 - 10_000_000
+
+    def send(*numbers: int) -> None:
+        frames = [SampleBlock.FromString(frame("op-1", n, start_us)) for n in numbers]
+        body = Batch(blocks=frames).SerializeToString()
+        assert client.post("/telemetry", content=body, headers=PROTOBUF).status_code == 202
+
+    def newest(after: str) -> str:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            live = (client.get("/api/v1/devices/op-1").json() or {}).get("live")
+            if live and live["last_at"] > after:
+                return str(live["last_at"])
+        pytest.fail("the device does not go on")
+
+    send(*range(20))
+    begun = newest("")
+    paused = client.post("/api/v1/devices/op-1/pause")
+    assert paused.status_code == 202
+    assert paused.json()["control"].startswith("pause:default/op-1")
+    send(*range(20, 40))
+    health_of(client, lambda report: sum(s["paused_total"] for s in report["shards"]) == 20)
+    assert client.get("/api/v1/devices/op-1").json()["live"]["last_at"] == begun
+    assert client.post("/api/v1/devices/op-1/resume").status_code == 202
+    send(*range(40, 60))
+    assert newest(begun) > begun
+    assert client.delete("/api/v1/devices/op-1").status_code == 202
+    deadline = time.monotonic() + 20
+    while client.get("/api/v1/devices/op-1").status_code != 404:
+        assert time.monotonic() < deadline, "its rows stay"
+    send(*range(60, 80))
+    assert newest(begun) > begun, "it does not begin anew"
+
+
+def test_a_paused_partition_waits_and_is_named(running: Running, client: httpx.Client) -> None:
+    number = partition_of(b"default/op-2", running.settings.kafka.partitions)
+
+    def mine(report: Any) -> Any:
+        return report["partitions"][number]
+
+    assert client.post(f"/api/v1/partitions/{number}/pause?by=ada").status_code == 202
+    report = health_of(client, lambda report: mine(report)["state"] == "paused")
+    assert report["status"] == "degraded"
+    assert "ada" in mine(report)["remedy"]
+    client.post("/telemetry", content=frame("op-2", 0, time.time_ns() // 1000), headers=PROTOBUF)
+    report = health_of(client, lambda report: mine(report)["lag"] > 0)
+    assert report["behind_s"] > 0
+    assert client.post(f"/api/v1/partitions/{number}/resume").status_code == 202
+    health_of(client, lambda report: mine(report)["state"] == "running")
+    health_of(client, lambda report: mine(report)["behind_s"] < 5)
+
+
+def test_a_flood_is_put_off_and_named(client: httpx.Client) -> None:
+    """300 s of data at once are the profile's burst, half of it the ingest's: 1,500 frames."""
+    start_us = time.time_ns() // 1000
+    block = SampleBlock.FromString(frame("flood-1", 0, start_us))
+    calm = SampleBlock.FromString(frame("calm-1", 0, start_us))
+    body = Batch(blocks=[block] * 1600 + [calm]).SerializeToString()
+    answer = client.post("/telemetry", content=body, headers=PROTOBUF)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert 1600 not in answer.json()["refused"], "a neighbour pays for it"
+    report = health_of(client, lambda report: bool(report["causes"]))
+    named = {(cause["device"], cause["cause"]) for cause in report["causes"]}
+    assert ("default/flood-1", "over_rate") in named
 
 
 def test_nothing_listens_beyond_loopback(running: Running) -> None:

@@ -18,7 +18,7 @@ from tests.serve_apps.parts import (
     START_US,
     Replica,
     Served,
-    alert_event,
+    live_alert,
     live_samples,
     publish,
     score_rows,
@@ -68,7 +68,7 @@ def synchronise(client: Client) -> None:
 def test_alerts_arrive_with_a_cursor(client: Client) -> None:
     client.say(subscribe="alerts")
     synchronise(client)
-    client.publish(alerts=[alert_event("pump-1", START_US)])
+    client.publish(alerts=[live_alert("pump-1", START_US)])
     alert = client.hear("alert")
     assert (alert["device_id"], alert["kind"], alert["peak_score"]) == ("pump-1", "raised", 4.25)
     assert alert["at_ms"] == START_US / 1000
@@ -78,7 +78,7 @@ def test_alerts_arrive_with_a_cursor(client: Client) -> None:
 def test_a_client_that_comes_back_gets_what_it_missed(client: Client) -> None:
     client.say(subscribe="alerts")
     synchronise(client)
-    client.publish(alerts=[alert_event(f"pump-{n}", START_US + n) for n in range(3)])
+    client.publish(alerts=[live_alert(f"pump-{n}", START_US + n) for n in range(3)])
     cursor = client.hear("alert")["cursor"]
     with connect(client.replica.url.replace("http", "ws") + "/ws") as again:
         second = Client(again, client.replica, client.loop)
@@ -108,7 +108,7 @@ def test_a_watched_device_sends_samples_and_scores(client: Client) -> None:
 def test_the_fleet_comes_once_a_second_ill_devices_first(client: Client) -> None:
     client.publish(
         scores=[score_rows({"pump-1": 0.5, "pump-2": 3.0, "pump-3": 1.0}, START_US)],
-        alerts=[alert_event("pump-3", START_US)],
+        alerts=[live_alert("pump-3", START_US)],
     )
     client.say(subscribe="fleet", search="PUMP", limit=2)
     while True:
@@ -117,7 +117,7 @@ def test_the_fleet_comes_once_a_second_ill_devices_first(client: Client) -> None
             break
     assert [row[:3] for row in fleet["rows"]] == [["pump-3", "alert", 1.0], ["pump-2", "high", 3.0]]
     assert (fleet["devices"], fleet["matching"], fleet["lag"]) == (3, 3, 14)
-    assert fleet["states"] == {"alert": 1, "high": 1, "ok": 1, "silent": 0}
+    assert fleet["states"] == {"alert": 1, "high": 1, "offline": 0, "ok": 1, "silent": 0}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_socket_whose_alerts_pile_up_is_closed_not_silenced(
     monkeypatch.setattr(outbox, "ALERTS_MAX", 10)
     client.say(subscribe="alerts")
     synchronise(client)
-    client.publish(alerts=[alert_event("pump-1", START_US)] * 11)
+    client.publish(alerts=[live_alert("pump-1", START_US)] * 11)
     with pytest.raises(ConnectionClosed) as closed:
         client.hear("nothing: the server closes")
     assert closed.value.rcvd is not None

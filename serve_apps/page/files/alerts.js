@@ -37,6 +37,7 @@ export class AlertList {
       raised: event.raised_at_ms,
       cleared: event.kind === "cleared" ? event.at_ms : null,
       peak: event.peak_score,
+      stale: event.stale,
     });
   }
 
@@ -67,15 +68,18 @@ export class AlertList {
     const item = document.createElement("li");
     const button = document.createElement("button");
     const [dot, name, figure, when] = [0, 0, 0, 0].map(() => document.createElement("span"));
-    dot.className = `dot ${alert.cleared ? "silent" : "alert"}`;
+    // Of a backlog that is being worked off: shown, not shouted.
+    const quiet = alert.cleared || alert.stale;
+    dot.className = `dot ${quiet ? "silent" : "alert"}`;
+    item.className = alert.stale ? "past" : "";
     name.className = "name";
     name.textContent = alert.device;
     when.className = "when";
     when.textContent = alert.cleared
       ? `${time(alert.raised)}, cleared after ${duration(alert.cleared - alert.raised)}`
-      : `${time(alert.raised)}, open`;
+      : `${time(alert.raised)}, open${alert.stale ? ", told late" : ""}`;
     name.append(when);
-    figure.className = `figure ${alert.cleared ? "" : "alert"}`;
+    figure.className = `figure ${quiet ? "" : "alert"}`;
     figure.textContent = score(alert.peak);
     figure.title = "highest score";
     button.type = "button";

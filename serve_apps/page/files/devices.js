@@ -2,7 +2,13 @@
 
 import { count, score } from "./format.js";
 
-const STATES = { alert: "alert", high: "above threshold", ok: "ok", silent: "silent" };
+const STATES = {
+  alert: "alert",
+  high: "above threshold",
+  offline: "offline",
+  ok: "ok",
+  silent: "silent",
+};
 
 export class DeviceList {
   #rows = new Map();

@@ -9,6 +9,7 @@ import { Live } from "./live.js";
 const ROWS = 300;
 const STALE_MS = 4000;
 const SILENT_MS = 5000;
+const BEHIND_S = 3;
 
 const at = (id) => document.getElementById(id);
 const search = at("search");
@@ -17,6 +18,7 @@ const charts = new DeviceCharts();
 const devices = new DeviceList(choose);
 const alerts = new AlertList(choose);
 let heardMs = 0;
+let behindS = 0;
 let open = false;
 let chosen = "";
 
@@ -28,6 +30,7 @@ const live = new Live({
   },
   fleet(fleet) {
     heardMs = Date.now();
+    behindS = fleet.behind_s;
     showFigures(fleet);
     devices.show(fleet);
     showDeviceState(fleet.watched.find(([id]) => id === chosen));
@@ -117,8 +120,9 @@ function showFigures(fleet) {
 function showLink() {
   const age = Date.now() - heardMs;
   const fresh = open && age < STALE_MS;
-  at("link").className = `link ${fresh ? "live" : "stale"}`;
-  if (fresh) at("link").textContent = "live";
+  const behind = behindS > BEHIND_S;
+  at("link").className = `link ${fresh && !behind ? "live" : "stale"}`;
+  if (fresh) at("link").textContent = behind ? `${duration(behindS * 1000)} behind` : "live";
   else if (!heardMs) at("link").textContent = "connecting";
   else {
     const why = open ? "no news" : "reconnecting";
