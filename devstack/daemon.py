@@ -6,32 +6,27 @@ SIGTERM stops everything; so does, with `--while-stdin`, the end of its standard
 import fcntl
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import psutil
 
-from devstack.observe import FleetObserver
+from devstack import stop_requests
 from devstack.parts import parts_of
 from devstack.preflight import missing
 from devstack.processes import STACK_VARIABLE, end_marked
+from devstack.shards_wanted import forget_shards_wanted
 from devstack.stack import Stack
 from devstack.state import StackState, write_state
+from devstack.stop_requests import StopRequested
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings, load_settings
 
-CHECK_INTERVAL_S = 1.0
+CHECK_INTERVAL_S = 0.5
 _log = logging.getLogger("fleetpulse.stack")
-
-
-class _StopRequested(BaseException):
-    """Raised in the main thread by a signal, wherever it is."""
 
 
 def main() -> int:
@@ -44,7 +39,7 @@ def main() -> int:
         return 2
     with lock:
         if "--while-stdin" in sys.argv[1:]:
-            threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+            stop_requests.stop_at_end_of_input()
         return _own(settings)
 
 
@@ -57,24 +52,21 @@ def _own(settings: Settings) -> int:
         phase="starting",
         page=f"http://{settings.http.host}:{settings.http.port}/",
     )
+    forget_shards_wanted(settings.data_folder)
     stack = Stack(parts_of(settings), state, partial(write_state, settings.data_folder))
-    observer = FleetObserver(settings.data_folder)
     failed = True
     try:
-        _listen()
+        stop_requests.listen()
         failed = not _start(stack, settings)
         while not failed:
             stack.tend()
-            observer.look()
             time.sleep(CHECK_INTERVAL_S)
-    except (_StopRequested, SystemExit):  # Ray's own handler, while it starts, exits
+    except StopRequested:
         failed = False
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        stop_requests.ignore()
         stack.stop()
         end_marked(STACK_VARIABLE, stack_id)
-        observer.forget()
         stack.finish("failed" if failed else "stopped")
     return int(failed)
 
@@ -93,23 +85,7 @@ def _start(stack: Stack, settings: Settings) -> bool:
         _log.exception("a part did not start")
         stack.tell(f"{type(error).__name__}: {error}".splitlines()[0])
         return False
-    _listen()  # ray.init took SIGTERM
     return True
-
-
-def _listen() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _raise_stop)
-
-
-def _raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _StopRequested
-
-
-def _stop_at_end_of_input() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _only_owner(data_folder: Path) -> TextIO | None:

@@ -1,4 +1,4 @@
-"""A real Kafka broker (KRaft, one node) on loopback, carrying on from its stored log."""
+"""A real Kafka broker (KRaft, its own controller) on loopback, carrying on from its stored log."""
 
 import base64
 import shutil
@@ -6,7 +6,7 @@ import socket
 import struct
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devstack.kafka_jars import ensure_jars
@@ -22,6 +22,7 @@ _HERE = Path(__file__).parent
 class KafkaServer:
     """Owns the broker process and `folder`: its log, configuration and log files.
 
+    node: which of `settings.brokers` it is, from 1. cluster_id: the same for all of them.
     properties: of the broker, over ours; a plaintext listener on our port must remain.
     """
 
@@ -30,11 +31,17 @@ class KafkaServer:
         settings: KafkaSettings,
         folder: Path,
         *,
+        node: int = 1,
+        cluster_id: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
+        self._node = node
+        self._cluster_id = cluster_id or new_cluster_id()
+        self._port = settings.ports[node - 1]
         self._folder = folder.absolute()
         self._properties = dict(properties or {})
+        self.name = f"Kafka broker {node}"
         self._process: ServerProcess | None = None
 
     @property
@@ -44,6 +51,14 @@ class KafkaServer:
 
     def start(self) -> None:
         """Format an empty folder, start the broker, wait until it serves requests."""
+        self.launch()
+        assert self._process is not None
+        self._process.wait_ready(
+            lambda: _serves("127.0.0.1", self._port), timeout_s=START_TIMEOUT_S
+        )
+
+    def launch(self) -> None:
+        """As `start`, without the wait."""
         if self.pid:
             return
         java = shutil.which("java")
@@ -57,14 +72,11 @@ class KafkaServer:
         if not log_folder.is_dir():
             self._format(java, jars, log_folder)
         self._process = ServerProcess(
-            "Kafka",
+            self.name,
             [*self._java(java, jars), "kafka.Kafka", str(self._configure(log_folder))],
             log=self._folder / "kafka.out",
         )
         self._process.start()
-        self._process.wait_ready(
-            lambda: _serves("127.0.0.1", self._settings.port), timeout_s=START_TIMEOUT_S
-        )
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the broker, cleanly if it can within `timeout_s`."""
@@ -77,6 +89,8 @@ class KafkaServer:
             "-Xms128m",
             f"-Xmx{self._settings.heap_mb}m",
             "-XX:+UseSerialGC",
+            # The optimising compiler takes a core for the first minute, of cores shared by all.
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             # Otherwise loopback shows up as [::ffff:127.0.0.1].
             "-Djava.net.preferIPv4Stack=true",
@@ -87,12 +101,13 @@ class KafkaServer:
         ]
 
     def _configure(self, log_folder: Path) -> Path:
-        port, controller = self._settings.port, self._settings.port + 1
+        controller = self._port + 1
         lines = (
-            f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}",
-            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
+            f"node.id={self._node}",
+            f"listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self._port}",
             f"log.dirs={log_folder}",
+            *_replication(self._settings.ports),
             # Of two lines with one name the broker takes the last.
             *(f"{name}={value}" for name, value in self._properties.items()),
         )
@@ -104,9 +119,10 @@ class KafkaServer:
         # Under another name until it is done: a half formatted folder is never started.
         fresh = log_folder.with_name("log.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        tool = [*self._java(java, jars), "kafka.tools.StorageTool", "format", "--standalone"]
+        tool = [*self._java(java, jars), "kafka.tools.StorageTool", "format"]
+        alone = ["--standalone"] if len(self._settings.ports) == 1 else []
         done = subprocess.run(
-            [*tool, "-t", _cluster_id(), "-c", str(self._configure(fresh))],
+            [*tool, *alone, "-t", self._cluster_id, "-c", str(self._configure(fresh))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -122,7 +138,31 @@ class KafkaServer:
         fresh.rename(log_folder)
 
 
-def _cluster_id() -> str:
+def _replication(ports: Sequence[int]) -> list[str]:
+    """How the brokers at these ports find and hold each other's data."""
+    controllers = [f"127.0.0.1:{port + 1}" for port in ports]
+    if len(ports) == 1:
+        return [f"controller.quorum.bootstrap.servers={controllers[0]}", *_copies(1, 1)]
+    voters = ",".join(f"{node}@{address}" for node, address in enumerate(controllers, 1))
+    return [
+        f"controller.quorum.voters={voters}",
+        *_copies(min(3, len(ports)), min(2, len(ports) - 1)),
+    ]
+
+
+def _copies(replicas: int, in_sync_min: int) -> list[str]:
+    return [
+        f"default.replication.factor={replicas}",
+        f"min.insync.replicas={in_sync_min}",
+        f"offsets.topic.replication.factor={replicas}",
+        f"transaction.state.log.replication.factor={replicas}",
+        f"transaction.state.log.min.isr={in_sync_min}",
+        f"share.coordinator.state.topic.replication.factor={replicas}",
+        f"share.coordinator.state.topic.min.isr={in_sync_min}",
+    ]
+
+
+def new_cluster_id() -> str:
     """A random id; Kafka's tools take a leading "-" for an option."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))[0] == "-":
         pass

@@ -58,6 +58,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Initialise an empty folder, start the server, wait until it takes connections."""
+        self.launch()
+        assert self._process is not None
+        self._process.wait_ready(self._accepts, timeout_s=START_TIMEOUT_S)
+
+    def launch(self) -> None:
+        """As `start`, without the wait."""
         if self.pid:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +86,6 @@ class PostgresServer:
             log=self._folder / "postgres.log",
         )
         self._process.start()
-        self._process.wait_ready(self._accepts, timeout_s=START_TIMEOUT_S)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the server; open sessions are cut, commits are kept."""

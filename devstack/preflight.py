@@ -60,7 +60,8 @@ def _java_version(java: str) -> int:
 def _ports(settings: Settings) -> Iterator[SetupError]:
     wanted: dict[int, str] = {}
     if not settings.kafka.bootstrap:
-        wanted[settings.kafka.port] = wanted[settings.kafka.port + 1] = "FLEETPULSE_KAFKA__PORT"
+        for port in settings.kafka.ports:
+            wanted[port] = wanted[port + 1] = "FLEETPULSE_KAFKA__PORT"
     if settings.postgres.dsn is None:
         wanted[settings.postgres.port] = "FLEETPULSE_POSTGRES__PORT"
     wanted[settings.http.port] = wanted[fallback_port(settings.http)] = "FLEETPULSE_HTTP__PORT"
@@ -88,10 +89,12 @@ def _holder(port: int) -> str:
 
 
 def _memory(settings: Settings) -> Iterator[SetupError]:
-    workers = settings.shard.count + settings.http.ingest_replicas + settings.http.query_replicas
+    workers = settings.shard.count + settings.shard.spare
+    workers += settings.http.ingest_replicas + settings.http.query_replicas
     needed = _BASE_MB + workers * _WORKER_MB + settings.ray.object_store_mb
     if not settings.kafka.bootstrap:
-        needed += settings.kafka.heap_mb + _BROKER_MB_BESIDE_HEAP
+        each = settings.kafka.heap_mb + _BROKER_MB_BESIDE_HEAP
+        needed += settings.kafka.brokers * each
     available = _available_mb()
     if available < needed:
         yield SetupError(

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -12,6 +13,7 @@ from fleetpulse.errors import SetupError
 from fleetpulse.settings import RaySettings
 
 NAMESPACE = "fleetpulse"
+VITAL = frozenset({"raylet", "gcs_server"})
 # Workers start when an actor needs them; statistics that nobody reads are not collected. By default
 # Ray gives workers niceness 15: on a busy machine the broker would starve the shards.
 _SYSTEM_CONFIG = {
@@ -62,6 +64,13 @@ def stop_ray(settings: RaySettings, data_folder: Path) -> None:
         shutil.rmtree(kept, ignore_errors=True)
         shutil.move(logs, kept)
     shutil.rmtree(sessions, ignore_errors=True)
+
+
+def dead_processes() -> list[str]:
+    """Which of a local Ray's vital processes, children of this one, have ended."""
+    node: Any = ray._private.worker._global_node  # noqa: SLF001  # nothing public knows them
+    ended: set[str] = {name for name, _ in node.dead_processes()} if node else set()
+    return sorted(ended & VITAL)
 
 
 def sessions_folder(data_folder: Path) -> Path:

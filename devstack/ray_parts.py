@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from actors.supervisor import Shards
-from devstack.part import Started
-from devstack.ray_node import start_ray, stop_ray
+from devstack.part import Lost, Started
+from devstack.ray_node import dead_processes, start_ray, stop_ray
+from devstack.shards_wanted import shards_wanted
 from fleetpulse.errors import RetryLater, SetupError
 from fleetpulse.settings import RaySettings, Settings
 from serve_apps.deploy import drain_ingest, start_serve, stop_serve
@@ -33,8 +34,13 @@ class RayPart:
         stop_ray(self._settings, self._data_folder)
 
     def tend(self) -> str | None:
-        """Ray restarts its workers by itself; without its head nothing here could go on."""
+        """Ray restarts its workers by itself. Raises Lost without raylet or GCS."""
+        for name in dead_processes():
+            raise Lost(f"Ray's {name} ended")
         return None
+
+    def abandon(self) -> None:
+        """It runs on nothing of ours."""
 
 
 class ShardsPart:
@@ -42,19 +48,23 @@ class ShardsPart:
 
     name = "shards"
 
-    def __init__(self) -> None:
+    def __init__(self, data_folder: Path, *, again: bool) -> None:
+        """`again`: they ran a moment ago, and who needs them waits for them by itself."""
+        self._data_folder = data_folder
+        self._again = again
         self._shards: Shards | None = None
 
     def start(self, settings: Settings) -> Started:
         """Start the shards; they recover from their snapshots and take their partitions."""
-        self._shards = Shards(settings)
+        wanted = shards_wanted(self._data_folder)
+        self._shards = Shards(settings, wanted or settings.shard.count)
         self._shards.start()
-        try:
-            self._shards.await_ready(SHARDS_READY_TIMEOUT_S)
-        except RetryLater as error:
-            raise SetupError(str(error), remedy="see the workers' logs of Ray") from error
-        partitions = settings.kafka.partitions
-        return Started(settings, f"{settings.shard.count}, with {partitions} partitions")
+        if not self._again:  # else the ingest does not wait for them
+            try:
+                self._shards.await_ready(SHARDS_READY_TIMEOUT_S)
+            except RetryLater as error:
+                raise SetupError(str(error), remedy="see the workers' logs of Ray") from error
+        return Started(settings, f"with {settings.kafka.partitions} partitions")
 
     def stop(self, timeout_s: float) -> None:
         """Commit, snapshot, leave the group."""
@@ -62,8 +72,16 @@ class ShardsPart:
             raise TimeoutError(f"not every shard committed within {timeout_s:.0f} s")
 
     def tend(self) -> str | None:
-        """Ray restarts a shard; a partition that needs a person is told by the live hub."""
+        """Scale as asked; the shards' own supervisor replaces those that die."""
+        wanted = shards_wanted(self._data_folder)
+        if self._shards and wanted is not None and wanted != self._shards.wanted:
+            self._shards.scale(wanted)
         return None
+
+    def abandon(self) -> None:
+        """Replace no shard any more."""
+        if self._shards:
+            self._shards.abandon()
 
 
 class ServePart:
@@ -92,3 +110,6 @@ class ServePart:
     def tend(self) -> str | None:
         """Serve starts replicas again by itself."""
         return None
+
+    def abandon(self) -> None:
+        """Serve went with its Ray."""

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from actors.revival import Revival
 from adapters.kafka.admin import KafkaAdmin
 from adapters.postgres.migrate import migrate
-from devstack.kafka_server import KafkaServer
+from devstack.kafka_cluster import KafkaCluster
 from devstack.part import Started
 from devstack.postgres_server import PostgresServer, postgres_folder
 from devstack.profiles import publish_profiles
@@ -22,39 +23,39 @@ T = TypeVar("T")
 
 
 class KafkaPart:
-    """Our own broker, unless the settings name one; either gets missing topics and profiles."""
+    """Our own brokers, unless the settings name others; missing topics and profiles are made."""
 
     name = "Kafka"
 
     def __init__(self, data_folder: Path) -> None:
         self._folder = data_folder / "kafka"
-        self._server: KafkaServer | None = None
+        self._cluster: KafkaCluster | None = None
 
     def start(self, settings: Settings) -> Started:
-        """Start the broker, create topics, publish profiles."""
+        """Start the brokers, create topics, publish profiles."""
         detail = settings.kafka.servers
         if settings.kafka.bootstrap:
             detail = f"external, {detail}"
         else:
-            self._server = KafkaServer(settings.kafka, self._folder)
-            self._server.start()
+            self._cluster = KafkaCluster(settings.kafka, self._folder)
+            self._cluster.start()
         created = _patiently(KafkaAdmin(settings.kafka).create_topics)
         detail += f", {len(created)} topics created" if created else ""
         profiles = _patiently(partial(publish_profiles, settings))
         return Started(settings, f"{detail}, {profiles} profiles")
 
     def stop(self, timeout_s: float) -> None:
-        """Shut the broker down."""
-        if self._server:
-            self._server.stop(timeout_s)
-            self._server = None
+        """Shut the brokers down."""
+        if self._cluster:
+            self._cluster.stop(timeout_s)
+            self._cluster = None
 
     def tend(self) -> str | None:
         """Start a broker that ended again; clients come back by themselves."""
-        if self._server is None or self._server.pid:
-            return None
-        self._server.start()
-        return f"Kafka ended and was started again; see {self._folder / 'kafka.log'}"
+        return self._cluster.tend() if self._cluster else None
+
+    def abandon(self) -> None:
+        """It runs on nothing of ours."""
 
 
 class PostgresPart:
@@ -65,6 +66,7 @@ class PostgresPart:
     def __init__(self, data_folder: Path) -> None:
         self._folder = postgres_folder(data_folder)
         self._server: PostgresServer | None = None
+        self._revival = Revival()
 
     def start(self, settings: Settings) -> Started:
         """Start the server, migrate the database."""
@@ -89,10 +91,13 @@ class PostgresPart:
 
     def tend(self) -> str | None:
         """Start a server that ended again; clients come back by themselves."""
-        if self._server is None or self._server.pid:
+        if self._server is None or self._server.pid or not self._revival.due():
             return None
-        self._server.start()
-        return f"PostgreSQL ended and was started again; see {self._folder / 'postgres.log.1'}"
+        self._server.launch()
+        return f"PostgreSQL ended and was started again; see {self._folder / 'postgres.log'}"
+
+    def abandon(self) -> None:
+        """It runs on nothing of ours."""
 
 
 def _patiently(action: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
-from devstack.part import Part
+from devstack.part import Lost, Part
 from devstack.state import PartState, Phase, StackState
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings
@@ -21,21 +21,29 @@ class Stack:
     ) -> None:
         self._parts = parts
         self._touched: list[Part] = []
+        self._given: list[Settings] = []
+        """What each part was started with."""
+        self._lost_from: int | None = None
+        """The first of the parts that must be started anew."""
         self._report = report
         self.state = state
 
     def start(self, settings: Settings) -> Settings:
         """Start every part; returns the settings completed by what they told."""
         for part in self._parts:
-            began = time.monotonic()
             self._touched.append(part)
-            self._part(part, "starting")
-            started = part.start(settings)
-            settings = started.settings
-            self._change(ray_address=started.ray_address or self.state.ray_address)
-            self._part(part, "ready", started.detail, time.monotonic() - began)
+            self._given.append(settings)
+            settings = self._start(part, settings)
         self._change(phase="ready")
         return settings
+
+    def _start(self, part: Part, settings: Settings) -> Settings:
+        began = time.monotonic()
+        self._part(part, "starting")
+        started = part.start(settings)
+        self._change(ray_address=started.ray_address or self.state.ray_address)
+        self._part(part, "ready", started.detail, time.monotonic() - began)
+        return started.settings
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Stop what was started, newest first; a part that fails to does not hold up the others."""
@@ -54,13 +62,35 @@ class Stack:
 
     def tend(self) -> None:
         """Start parts again that ended, and say so."""
-        for part in self._parts:
+        self._renew()
+        for at, part in enumerate(self._parts[: self._lost_from]):
             try:
                 happened = part.tend()
+            except Lost as lost:
+                happened = str(lost)
+                self._lost_from = at
             except FleetpulseError as error:
                 happened = str(error)
             if happened:
                 self.tell(happened)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Start the lost parts; whatever fails is tried again with the next tending."""
+        if self._lost_from is None:
+            return
+        for part in reversed(self._parts[self._lost_from :]):
+            part.abandon()
+        while self._lost_from < len(self._parts):
+            part = self._parts[self._lost_from]
+            try:
+                self._start(part, self._given[self._lost_from])
+            except FleetpulseError as error:
+                self.tell(f"{part.name} was not started again: {error}")
+                self._part(part, "failed", str(error))
+                return
+            self._lost_from += 1
+        self._lost_from = None
 
     def tell(self, problem: str) -> None:
         """Add a line to what went wrong; the oldest is forgotten."""

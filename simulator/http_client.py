@@ -59,6 +59,10 @@ class HttpConnection:
         """Raises RetryLater when there is no answer."""
         return self._request("GET", f"{path}?{urlencode(query)}" if query else path, None, {})
 
+    def request(self, method: str, path: str, headers: dict[str, str]) -> Answer:
+        """Without a body. Raises RetryLater when there is no answer."""
+        return self._request(method, path, None, headers)
+
     def check_running(self) -> None:
         """Raises SetupError when nothing answers at this address."""
         try:

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Final
@@ -25,11 +26,16 @@ _QUEUE_WAIT_S: Final = 0.2
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _BUSY: Final = frozenset({429, 502, 503, 504})
 
+Accepted = Callable[[I64, I64], None]
+"""Device and frame numbers, int64 [n]."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     body: bytes
     samples: int
+    device: I64
+    sequence: I64
 
 
 class HttpTarget:
@@ -43,15 +49,19 @@ class HttpTarget:
         *,
         frame_samples: int,
         stop: threading.Event | None = None,
+        accepted: Accepted = lambda _device, _sequence: None,
     ) -> None:
-        """gateways: int64 [devices], the gateway of each device. stop: `send` no longer waits."""
+        """gateways: int64 [devices], the gateway of each device. stop: `send` no longer waits.
+
+        accepted: told, by several threads, which frames were answered 202.
+        """
         self.tally = Tally()
         self._fields = [device_field(name) for name in device_ids]
         self._gateways = gateways
         self._frame_samples = frame_samples
         self._stop = stop or threading.Event()
         self._ending = threading.Event()
-        self._workers = [_Worker(url, self.tally, self._ending) for _ in range(WORKERS)]
+        self._workers = [_Worker(url, self.tally, accepted, self._ending) for _ in range(WORKERS)]
 
     def send(self, frames: Frames) -> None:
         """One batch per gateway that has frames here; blocks while a connection's queue is full."""
@@ -63,7 +73,8 @@ class HttpTarget:
             samples = len(named) * self._frame_samples
             self.tally.add_sent(samples)
             worker = self._workers[int(gateway[rows[0]]) % WORKERS]
-            worker.take(_Batch(encode_batch(named), samples), self._stop)
+            batch = _Batch(encode_batch(named), samples, frames.device[rows], frames.sequence[rows])
+            worker.take(batch, self._stop)
 
     def close(self, timeout_s: float) -> None:
         """Let the queues drain, then end the threads."""
@@ -77,9 +88,9 @@ class HttpTarget:
 class _Worker:
     """One connection and the thread that owns it."""
 
-    def __init__(self, url: str, tally: Tally, ending: threading.Event) -> None:
+    def __init__(self, url: str, tally: Tally, accepted: Accepted, ending: threading.Event) -> None:
         self._queue: queue.Queue[_Batch | None] = queue.Queue(QUEUE_BATCHES)
-        self._tally, self._ending = tally, ending
+        self._tally, self._accepted, self._ending = tally, accepted, ending
         self._connection = HttpConnection(url)
         self._thread = threading.Thread(target=self._run, name="http-target", daemon=True)
         self._thread.start()
@@ -139,5 +150,6 @@ class _Worker:
     def _count(self, answer: Answer, batch: _Batch, duration_s: float) -> None:
         if answer.status == 202:
             self._tally.add_accepted(batch.samples, duration_s)
+            self._accepted(batch.device, batch.sequence)
         else:
             self._tally.add_refused(batch.samples, answer.reason)

@@ -19,6 +19,8 @@ GIVE_UP_S: Final = 30.0
 _INFLIGHT_RECORDS_MAX: Final = 100_000
 _ACK_TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.2
+_LINGER_MS: Final = 10
+"""As a gateway of many devices would: thousands of frames a second share requests."""
 
 
 class KafkaTarget:
@@ -33,6 +35,7 @@ class KafkaTarget:
             node_id="simulator",
             inflight_records_max=_INFLIGHT_RECORDS_MAX,
             ack_timeout_s=_ACK_TIMEOUT_S,
+            linger_ms=_LINGER_MS,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kafka-target")

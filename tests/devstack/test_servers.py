@@ -1,5 +1,7 @@
 """The servers of the local stack: what they store survives, and stopping ends them."""
 
+import os
+import signal
 import stat
 from pathlib import Path
 
@@ -10,9 +12,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from adapters.kafka.admin import KafkaAdmin
+from adapters.kafka.recovery_time import recovery_time
 from devstack.free_ports import free_ports
+from devstack.kafka_cluster import KafkaCluster
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
+from fleetpulse.errors import ConfigError
 from fleetpulse.settings import KafkaSettings, PostgresSettings
 
 
@@ -72,3 +78,36 @@ def test_broker_carries_on_from_its_stored_log(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert server.pid is None, "a stopped broker leaves no process"
+
+
+def test_three_brokers_lose_one_and_nothing_else(tmp_path: Path) -> None:
+    settings = KafkaSettings(port=free_ports(6), brokers=3, heap_mb=192)
+    cluster = KafkaCluster(settings, tmp_path / "kafka")
+    try:
+        cluster.start()
+        topics = KafkaAdmin(settings)
+        topics.create_topics()
+        producer = Producer({"bootstrap.servers": settings.servers, "acks": "all"})
+        for partition in range(settings.partitions):
+            producer.produce(settings.topic("scores"), b"before", partition=partition)
+        assert producer.flush(10) == 0
+        victim = cluster.servers[1].pid
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        for partition in range(settings.partitions):
+            producer.produce(settings.topic("scores"), b"after", partition=partition)
+        assert producer.flush(15) == 0, "two brokers acknowledge for three"
+        assert topics.watermarks().keys() == set(range(settings.partitions))
+        happened = cluster.tend()
+        assert happened is not None
+        assert "broker 2" in happened
+        assert cluster.tend() is None, "it is started again once"
+        assert recovery_time(settings).takeover_s == 4.0, "every broker has our settings"
+    finally:
+        cluster.stop()
+
+
+def test_another_number_of_brokers_does_not_start_on_a_log(tmp_path: Path) -> None:
+    (tmp_path / "kafka" / "log").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="BROKERS"):
+        KafkaCluster(KafkaSettings(brokers=3), tmp_path / "kafka")

@@ -54,6 +54,9 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(content)
 
+            def do_DELETE(self) -> None:
+                self.do_POST()
+
             def do_GET(self) -> None:
                 self.do_POST()
 
