@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import IsolationLevel
 
-from benchmarks import emitted
-from benchmarks.emitted import AlertRow
+from benchmarks import emitted, emitted_events
+from benchmarks.emitted import AlertRow, Corrected
 from benchmarks.log_progress import LogProgress
 from benchmarks.offline import compare
 from benchmarks.offline.compare import Finding, K, V, compare_once
 from benchmarks.offline.outcome import Outcome, compute
-from benchmarks.topics import read_log
+from benchmarks.offline.rollups import Rollup
+from benchmarks.topics import EVERYTHING, Span, read_log
 from fleetpulse.errors import RetryLater
 from fleetpulse.settings import KafkaSettings, Settings
 
@@ -57,40 +59,82 @@ class CheckReport:
 def await_processed(settings: Settings, timeout_s: float) -> None:
     """Return when all sinks have every record that the log has now; raises RetryLater."""
     log = LogProgress(settings.kafka)
-    ends = log.ends()
     deadline_s = time.monotonic() + timeout_s
-    while behind := _behind(settings, log, ends):
+    ends: dict[int, int] = {}
+    behind: object = "servers do not answer"
+    while behind:
         if time.monotonic() > deadline_s:
             raise RetryLater(f"after {timeout_s:g} s still behind the log: {behind}")
         time.sleep(_POLL_S)
+        try:
+            ends = ends or log.ends()
+            behind = _behind(settings, log, ends)
+        except (RetryLater, psycopg.OperationalError) as error:
+            behind = error
 
 
 def check(
-    settings: Settings, *, progress: Callable[[int, int], None] | None = None
+    settings: Settings,
+    *,
+    span: Span = EVERYTHING,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CheckReport, Outcome]:
-    """Compare everything; `await_processed` first, and nobody may send meanwhile."""
-    log, _ = read_log(settings.kafka)
+    """Compare everything of the span; `await_processed` first, and nobody may send meanwhile."""
+    log, _ = read_log(settings.kafka, span)
     outcome = compute(log, settings.model.folder, progress=progress)
-    del log
     report = CheckReport()
-    _check_kafka(settings.kafka, outcome, report)
+    _check_kafka(settings.kafka, span, outcome, report)
     with _connect(settings) as connection:
-        _check_postgres(connection, outcome, report)
+        # One snapshot: a promotion in between would be seen by half.
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        corrected = emitted.corrected(connection)
+        after = outcome
+        if corrected.any:
+            after = compute(log, settings.model.folder, after_recompute=True)
+        del log
+        views = _Views(outcome, after, corrected)
+        _check_postgres(connection, span, outcome, views, report)
     return report, outcome
 
 
-def _check_kafka(kafka: KafkaSettings, outcome: Outcome, report: CheckReport) -> None:
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Live's view, and the one in which nothing came too late, of which parts were promoted."""
+
+    live: Outcome
+    after: Outcome
+    corrected: Corrected
+
+    def rollups(self) -> dict[emitted.RollupKey, Rollup]:
+        """What readers must see."""
+        hidden = self.corrected.withheld | self.corrected.rollups
+        live = kept(self.live, self.live.rollups)
+        seen = {k: row for k, row in live.items() if k[1] > 1 and k not in hidden}
+        promoted = self.after.rollups.items()
+        return seen | {k: row for k, row in promoted if k in self.corrected.rollups}
+
+    def alerts(self) -> dict[tuple[bytes, str], AlertRow]:
+        """What readers must see."""
+        hidden = self.corrected.withdrawn | self.corrected.alerts
+        live = emitted.expected_alert_rows(kept(self.live, self.live.alerts))
+        after = emitted.expected_alert_rows(self.after.alerts)
+        return {k: row for k, row in live.items() if k not in hidden} | {
+            k: row for k, row in after.items() if k in self.corrected.alerts
+        }
+
+
+def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: CheckReport) -> None:
     report.put(
         "scores",
         outcome.scores,
-        emitted.scores(kafka),
+        emitted.scores(kafka, span),
         compare.score_name,
         compare.score_difference,
     )
     report.put(
         "alerts",
         outcome.alerts,
-        emitted.alerts(kafka),
+        emitted.alerts(kafka, span),
         compare.alert_name,
         compare.alert_difference,
     )
@@ -98,37 +142,78 @@ def _check_kafka(kafka: KafkaSettings, outcome: Outcome, report: CheckReport) ->
         report.put(
             topic,
             {key: rollup for key, rollup in outcome.rollups.items() if key[1] == resolution_s},
-            emitted.rollups(kafka, topic),
+            emitted.rollups(kafka, topic, span),
             compare.rollup_name,
             compare.rollup_difference,
         )
+    presences, sessions = emitted_events.events(kafka, span)
+    report.put(
+        "offline and online",
+        outcome.presences,
+        presences,
+        compare.presence_name,
+        compare.presence_difference,
+    )
+    report.put(
+        "sessions", outcome.sessions, sessions, compare.session_name, compare.session_difference
+    )
+    report.put(
+        "tombstones",
+        outcome.forgotten,
+        emitted.tombstones(kafka, span),
+        compare.rejection_name,
+        compare.device_difference,
+    )
     late = dict.fromkeys(outcome.late, "late")
     for topic, expected in (("telemetry.dead", outcome.dead), ("telemetry.late", late)):
         report.put(
             topic,
             expected,
-            emitted.rejections(kafka, topic),
+            emitted.rejections(kafka, topic, span),
             compare.rejection_name,
             compare.reason_difference,
         )
 
 
+def kept(outcome: Outcome, emitted: Mapping[K, V]) -> dict[K, V]:
+    """Without the rows that went with their device."""
+    return {key: value for key, value in emitted.items() if key not in outcome.deleted}
+
+
 def _check_postgres(
-    connection: psycopg.Connection[Any], outcome: Outcome, report: CheckReport
+    connection: psycopg.Connection[Any],
+    span: Span,
+    outcome: Outcome,
+    views: _Views,
+    report: CheckReport,
 ) -> None:
     report.put(
         "rollups in PostgreSQL",
-        {key: rollup for key, rollup in outcome.rollups.items() if key[1] > 1},
-        emitted.rollup_rows(connection),
+        views.rollups(),
+        (row for row in emitted.rollup_rows(connection) if span.has(row[0][0])),
         compare.rollup_name,
         compare.rollup_difference,
     )
     report.put(
         "alerts in PostgreSQL",
-        emitted.expected_alert_rows(outcome.alerts),
-        emitted.alert_rows(connection),
+        views.alerts(),
+        (row for row in emitted.alert_rows(connection) if span.has(row[0][0])),
         _row_name,
         _row_difference,
+    )
+    report.put(
+        "sessions in PostgreSQL",
+        emitted_events.expected_session_rows(kept(outcome, outcome.sessions)),
+        (row for row in emitted_events.session_rows(connection) if span.has(row[0][0])),
+        lambda key: compare.session_name((*key, "in a row")),
+        compare.session_difference,
+    )
+    report.put(
+        "offline in PostgreSQL",
+        emitted_events.expected_offline_rows(kept(outcome, outcome.presences)),
+        (row for row in emitted_events.offline_rows(connection) if span.has(row[0][0])),
+        compare.presence_name,
+        compare.presence_difference,
     )
 
 
@@ -141,7 +226,8 @@ def _behind(settings: Settings, log: LogProgress, ends: Mapping[int, int]) -> di
     }
     with _connect(settings) as connection:
         for sink, partition, next_offset in connection.execute(_PROGRESS):
-            at[sink][partition] = next_offset or 0
+            if sink in at:  # others follow other topics
+                at[sink][partition] = next_offset or 0
     lacking = {
         sink: sum(max(0, end - offsets.get(partition, 0)) for partition, end in ends.items())
         for sink, offsets in at.items()

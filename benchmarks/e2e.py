@@ -19,6 +19,7 @@ from benchmarks.processes import ProcessWatch
 from benchmarks.report import Run
 from benchmarks.score_watch import ScoreWatch
 from benchmarks.stack import MeasuredStack
+from benchmarks.steadiness import is_flat
 from benchmarks.windows import SentFleet, WindowLedger
 from devstack.processes import STACK_VARIABLE
 from fleetpulse.errors import FleetpulseError, RetryLater
@@ -40,10 +41,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """kill_shard_at_s: `kill -9` of a shard so long after the start. checked: against the log."""
+    """kill_shard_at_s: `kill -9` of a shard so long after the start. checked: against the log.
 
-    kill_shard_at_s: float | None
-    checked: bool
+    memory_flat: nothing may grow from the middle third of the run to the last.
+    """
+
+    kill_shard_at_s: float | None = None
+    checked: bool = False
+    memory_flat: bool = False
 
 
 @dataclass(slots=True)
@@ -105,6 +110,12 @@ def run(
         )
     if sent.done["accepted"] != sent.done["offered"]:
         run.problems.append(f"not everything was accepted: {sent.done['reasons']}")
+    if options.memory_flat:
+        run.problems += [
+            f"memory grows: {each.name}, by thirds of the run {each.rss_thirds_mb} MB"
+            for each in usages
+            if not is_flat(each.rss_thirds_mb)
+        ]
     if options.checked:
         report, _ = check(stack.settings, progress=on_check)
         (run.notes if report.equal else run.problems).extend(report.lines())

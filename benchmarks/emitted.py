@@ -11,10 +11,10 @@ from psycopg.sql import SQL, Identifier
 
 from benchmarks.offline.alerts import Alert
 from benchmarks.offline.rollups import Rollup, Stats
-from benchmarks.topics import read_to_end
+from benchmarks.topics import EVERYTHING, Span, read_to_end
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.telemetry_pb2 import Alert as AlertMessage
-from fleetpulse.telemetry_pb2 import Rejected, Score
+from fleetpulse.telemetry_pb2 import Rejected, Score, Tombstone
 from fleetpulse.telemetry_pb2 import Rollup as RollupMessage
 
 RollupKey = tuple[bytes, int, int]
@@ -24,7 +24,11 @@ _ROLLUPS = SQL("""
 SELECT tenant, device_id, (extract(epoch FROM bucket) * 1000000)::bigint,
     count, min, max, mean, std,
     score_count, score_over, score_min, score_max, score_mean, score_std
-FROM {}
+FROM {} WHERE NOT withheld
+""")
+_CORRECTED_ROLLUPS = SQL("""
+SELECT tenant, device_id, (extract(epoch FROM bucket) * 1000000)::bigint, withheld
+FROM {} WHERE view_epoch > 0
 """)
 _ALERTS = """
 SELECT tenant, device_id, alert_id,
@@ -33,8 +37,9 @@ SELECT tenant, device_id, alert_id,
     (extract(epoch FROM window_start) * 1000000)::bigint,
     (extract(epoch FROM window_end) * 1000000)::bigint,
     score, peak_score
-FROM alerts
+FROM alerts WHERE NOT withdrawn
 """
+_CORRECTED_ALERTS = "SELECT tenant, device_id, alert_id, withdrawn FROM alerts WHERE view_epoch > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +54,48 @@ class AlertRow:
     peak_score: float
 
 
-def scores(settings: KafkaSettings) -> list[tuple[tuple[bytes, int, int], float]]:
-    """Topic `scores`."""
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a recomputation has promoted, and what it hides."""
+
+    rollups: set[RollupKey]
+    withheld: set[RollupKey]
+    alerts: set[tuple[bytes, str]]
+    withdrawn: set[tuple[bytes, str]]
+
+    @property
+    def any(self) -> bool:
+        """Whether there was one."""
+        return bool(self.rollups or self.withheld or self.alerts or self.withdrawn)
+
+
+def scores(
+    settings: KafkaSettings, span: Span = EVERYTHING
+) -> list[tuple[tuple[bytes, int, int], float]]:
+    """Topic `scores`, as live emitted it."""
     found: list[tuple[tuple[bytes, int, int], float]] = []
 
     def take(message: Message) -> None:
         score = Score.FromString(message.value() or b"")
+        if score.view_epoch:
+            return
         key = (message.key() or b"", score.window_start_us, score.window_end_us)
         found.append((key, score.score))
 
-    read_to_end(settings, "scores", take)
+    read_to_end(settings, "scores", take, span)
     return found
 
 
-def rollups(settings: KafkaSettings, topic: str) -> list[tuple[RollupKey, Rollup]]:
-    """Topic `aggregates.second` or `aggregates.minute`."""
+def rollups(
+    settings: KafkaSettings, topic: str, span: Span = EVERYTHING
+) -> list[tuple[RollupKey, Rollup]]:
+    """Topic `aggregates.second` or `aggregates.minute`, as live emitted it."""
     found: list[tuple[RollupKey, Rollup]] = []
 
     def take(message: Message) -> None:
         row = RollupMessage.FromString(message.value() or b"")
+        if row.view_epoch:
+            return
         columns = [
             np.frombuffer(row.count, "<i4"),
             *(np.frombuffer(raw, "<f8") for raw in (row.min, row.max, row.mean, row.std)),
@@ -76,16 +104,20 @@ def rollups(settings: KafkaSettings, topic: str) -> list[tuple[RollupKey, Rollup
         rollup = Rollup(_channels(columns), scored, row.score_over)
         found.append(((message.key() or b"", row.resolution_s, row.bucket_us), rollup))
 
-    read_to_end(settings, topic, take)
+    read_to_end(settings, topic, take, span)
     return found
 
 
-def alerts(settings: KafkaSettings) -> list[tuple[tuple[bytes, str, str], Alert]]:
-    """Topic `alerts`."""
+def alerts(
+    settings: KafkaSettings, span: Span = EVERYTHING
+) -> list[tuple[tuple[bytes, str, str], Alert]]:
+    """Topic `alerts`, as live emitted it."""
     found: list[tuple[tuple[bytes, str, str], Alert]] = []
 
     def take(message: Message) -> None:
         event = AlertMessage.FromString(message.value() or b"")
+        if event.view_epoch:
+            return
         kind = AlertMessage.Kind.Name(event.kind).lower()
         alert = Alert(
             event.alert_id,
@@ -99,11 +131,13 @@ def alerts(settings: KafkaSettings) -> list[tuple[tuple[bytes, str, str], Alert]
         )
         found.append(((f"{event.tenant}/{event.device_id}".encode(), alert.alert_id, kind), alert))
 
-    read_to_end(settings, "alerts", take)
+    read_to_end(settings, "alerts", take, span)
     return found
 
 
-def rejections(settings: KafkaSettings, topic: str) -> list[tuple[tuple[int, int], str]]:
+def rejections(
+    settings: KafkaSettings, topic: str, span: Span = EVERYTHING
+) -> list[tuple[tuple[int, int], str]]:
     """Topic `telemetry.dead` or `telemetry.late`: (partition, offset) and reason."""
     found: list[tuple[tuple[int, int], str]] = []
 
@@ -111,12 +145,40 @@ def rejections(settings: KafkaSettings, topic: str) -> list[tuple[tuple[int, int
         rejected = Rejected.FromString(message.value() or b"")
         found.append(((rejected.partition, rejected.offset), rejected.reason))
 
-    read_to_end(settings, topic, take)
+    read_to_end(settings, topic, take, span)
+    return found
+
+
+def tombstones(
+    settings: KafkaSettings, span: Span = EVERYTHING
+) -> list[tuple[tuple[int, int], bytes]]:
+    """Topic `tombstones`: (partition, offset) of the deletion, and the device."""
+    found: list[tuple[tuple[int, int], bytes]] = []
+
+    def take(message: Message) -> None:
+        tombstone = Tombstone.FromString(message.value() or b"")
+        found.append(((tombstone.partition, tombstone.offset), message.key() or b""))
+
+    read_to_end(settings, "tombstones", take, span)
+    return found
+
+
+def corrected(connection: psycopg.Connection[Any]) -> Corrected:
+    """Which rows in PostgreSQL are not live's."""
+    found = Corrected(set(), set(), set(), set())
+    for table, resolution_s in _TABLES.items():
+        rows = connection.execute(_CORRECTED_ROLLUPS.format(Identifier(table)))
+        for tenant, device, bucket_us, withheld in rows:
+            key = (f"{tenant}/{device}".encode(), resolution_s, bucket_us)
+            (found.withheld if withheld else found.rollups).add(key)
+    for tenant, device, alert_id, withdrawn in connection.execute(_CORRECTED_ALERTS):
+        alert = (f"{tenant}/{device}".encode(), alert_id)
+        (found.withdrawn if withdrawn else found.alerts).add(alert)
     return found
 
 
 def rollup_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[RollupKey, Rollup]]:
-    """Minutes, hours and days in PostgreSQL."""
+    """Minutes, hours and days in PostgreSQL, as readers see them."""
     for table, resolution_s in _TABLES.items():
         for row in connection.execute(_ROLLUPS.format(Identifier(table))):
             tenant, device, bucket_us, *columns = row
@@ -125,7 +187,7 @@ def rollup_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[RollupKey
 
 
 def alert_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[tuple[bytes, str], AlertRow]]:
-    """Alerts in PostgreSQL."""
+    """Alerts in PostgreSQL, as readers see them."""
     for tenant, device, alert_id, *columns in connection.execute(_ALERTS):
         yield (f"{tenant}/{device}".encode(), alert_id), AlertRow(*columns)
 

@@ -1,7 +1,8 @@
 """The load, as a process of its own: `python -m benchmarks.generator PLAN.json DUE.npy`.
 
 It prints one line of JSON when it begins and one when it is done, and stores when each frame was
-due. Frames are made ahead by a thread, so that making them does not delay sending them.
+due; over HTTP also, beside that file, which frames were answered 202 and when. Frames are made
+ahead by a thread, so that making them does not delay sending them.
 """
 
 import json
@@ -15,11 +16,10 @@ from threading import Thread
 import numpy as np
 
 from adapters.kafka.controls import publish
+from benchmarks.accepted import AcceptedFrames
 from benchmarks.plan import LoadPlan
 from fleetpulse.effects import I64
-from fleetpulse.identity import DEFAULT_TENANT
 from fleetpulse.settings import Settings, load_settings
-from fleetpulse.telemetry_pb2 import Assignment
 from simulator.fleet import Fleet
 from simulator.framing import Frames
 from simulator.targets.http import HttpTarget
@@ -58,10 +58,11 @@ class Done:
 def main(plan: LoadPlan, due_file: Path) -> Done:
     """Send the fleet's frames when they are due."""
     settings = load_settings()
-    publish(settings.kafka, [plan.profile], [_assignment(plan)])
+    publish(settings.kafka, [plan.profile], [plan.assignment])
     start_us = time.time_ns() // 1000 + _LEAD_US - plan.behind_us
     fleet = plan.fleet(start_us=start_us)
-    target = _target(plan, fleet, settings)
+    answers = AcceptedFrames()
+    target = _target(plan, fleet, settings, answers)
     rounds: Queue[Frames | None] = Queue(_AHEAD_ROUNDS)
     maker = Thread(target=_make, args=(fleet, plan.rounds, rounds), daemon=True)
     maker.start()
@@ -74,6 +75,7 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     seconds = (time.time_ns() // 1000 - fleet.start_us - plan.behind_us) / 1e6
     target.close(_CLOSE_S)
     np.save(due_file, due_us)
+    answers.save(due_file)
     counts = target.tally.counts()
     return Done(
         offered=counts.sent,
@@ -86,21 +88,17 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     )
 
 
-def _assignment(plan: LoadPlan) -> Assignment:
-    profile = plan.profile
-    return Assignment(
-        tenant=DEFAULT_TENANT,
-        device_pattern=f"{plan.prefix}-*",
-        profile=profile.name,
-        profile_revision=profile.revision,
-    )
-
-
-def _target(plan: LoadPlan, fleet: Fleet, settings: Settings) -> Target:
+def _target(plan: LoadPlan, fleet: Fleet, settings: Settings, answers: AcceptedFrames) -> Target:
     if plan.via == "kafka":
         return KafkaTarget(settings.kafka, frame_samples=plan.frame_samples)
     gateways = fleet.gateways(_GATEWAY_DEVICES)
-    return HttpTarget(plan.url, fleet.device_ids, gateways, frame_samples=plan.frame_samples)
+    return HttpTarget(
+        plan.url,
+        fleet.device_ids,
+        gateways,
+        frame_samples=plan.frame_samples,
+        accepted=answers.add,
+    )
 
 
 def _make(fleet: Fleet, count: int, rounds: "Queue[Frames | None]") -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from fleetpulse.errors import ConfigError
+from fleetpulse.identity import DEFAULT_TENANT
 from fleetpulse.profile import Profile, profile_from_yaml
+from fleetpulse.telemetry_pb2 import Assignment
 from simulator.fleet import Fleet, FleetSpec
 from simulator.schedule import Fault, FaultPlan
 from simulator.transport import TransportPlan
@@ -68,9 +70,21 @@ class LoadPlan:
             "revision": 1,
             "rate_hz": self.rate_hz,
             "lateness_ms": self.lateness_ms,
+            # Nobody goes offline while a run is being compared with its log.
+            "offline_after_s": 3600.0,
             "block_samples_max": max(base.block_samples_max, self.frame_samples),
         }
         return Profile.model_validate(base.model_dump() | changes)
+
+    @property
+    def assignment(self) -> Assignment:
+        """Of this run's devices to its profile."""
+        return Assignment(
+            tenant=DEFAULT_TENANT,
+            device_pattern=f"{self.prefix}-*",
+            profile=self.profile.name,
+            profile_revision=self.profile.revision,
+        )
 
     def fleet(self, *, start_us: int) -> Fleet:
         """The fleet, sending from `start_us` on."""

@@ -1,11 +1,15 @@
 """CPU and memory of every process of a stack, by what it does."""
 
+import time
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
 import psutil
 
+from benchmarks.steadiness import thirds
+
 _INTERVAL_S = 0.5
+_MEMORY_INTERVAL_S = 5.0
 
 # The first text that a command line contains decides.
 _ROLES = (
@@ -35,6 +39,8 @@ class Usage:
     name: str
     cpu_s: float
     rss_peak_mb: float
+    rss_thirds_mb: list[float] = field(default_factory=list)
+    """Medians of the thirds of the run, see benchmarks.steadiness."""
 
 
 @dataclass(slots=True)
@@ -53,6 +59,8 @@ class ProcessWatch:
     variable: str
     value: str
     _known: dict[int, _Watched | None] = field(default_factory=dict)
+    _rss_mb: dict[str, list[float]] = field(default_factory=dict)
+    _sampled_s: float = -_MEMORY_INTERVAL_S
     _rss_peak: dict[str, int] = field(default_factory=dict)
     _ended: list[_Watched] = field(default_factory=list)
     _stop: Event = field(default_factory=Event)
@@ -75,7 +83,12 @@ class ProcessWatch:
             spent = max(0.0, watched.cpu_s - watched.cpu_before_s)
             cpu[watched.role] = cpu.get(watched.role, 0.0) + spent
         usages = [
-            Usage(role, round(spent, 2), round(self._rss_peak.get(role, 0) / 2**20, 1))
+            Usage(
+                role,
+                round(spent, 2),
+                round(self._rss_peak.get(role, 0) / 2**20, 1),
+                thirds(self._rss_mb.get(role, [])),
+            )
             for role, spent in cpu.items()
         ]
         return sorted(usages, key=lambda usage: -usage.cpu_s)
@@ -106,6 +119,10 @@ class ProcessWatch:
                 rss[watched.role] = rss.get(watched.role, 0) + watched.rss
         for role, total in rss.items():
             self._rss_peak[role] = max(self._rss_peak.get(role, 0), total)
+        if time.monotonic() - self._sampled_s >= _MEMORY_INTERVAL_S:
+            self._sampled_s = time.monotonic()
+            for role, total in rss.items():
+                self._rss_mb.setdefault(role, []).append(round(total / 2**20, 1))
 
     def _recognise(self, pid: int, *, new_cpu: bool) -> _Watched | None:
         """new_cpu: the process began while watching, so all its CPU counts."""

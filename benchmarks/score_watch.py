@@ -89,3 +89,15 @@ def longest_silence_s(received: list[Received], from_us: int, until_us: int) -> 
         times.sort()
         longest = max(longest, *(b - a for a, b in pairwise(times)))
     return longest / 1e6
+
+
+def longest_pauses_s(received: list[Received], from_us: int) -> dict[bytes, float]:
+    """Per device, the longest time between two of its scores since then."""
+    last_us: dict[bytes, int] = {}
+    longest: dict[bytes, float] = {}
+    for each in received:
+        if each.received_us >= from_us and each.key in last_us:
+            pause_s = (each.received_us - last_us[each.key]) / 1e6
+            longest[each.key] = max(longest.get(each.key, 0.0), pause_s)
+        last_us[each.key] = each.received_us
+    return longest

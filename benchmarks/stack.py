@@ -35,21 +35,31 @@ def measured_stack(
     if (running := running_stack(settings.data_folder)) and running.phase == "ready":
         yield MeasuredStack(settings_of_running(settings), running.stack_id, running.page)
         return
-    own = _own_settings(settings)
+    own = on_free_ports(settings)
     shutil.rmtree(own.data_folder, ignore_errors=True)
-    owner = StackOwner(own, ends_with_caller=True)
+    with fresh_stack(own, on_change) as stack:
+        yield stack
+
+
+@contextmanager
+def fresh_stack(
+    settings: Settings, on_change: Callable[[StackState], None]
+) -> Iterator[MeasuredStack]:
+    """A stack with exactly these settings; raises SetupError when it does not start."""
+    owner = StackOwner(settings, ends_with_caller=True)
     try:
         state = owner.wait_ready(on_change)
         if state.phase != "ready":
             raise SetupError(
-                "; ".join(state.problems), remedy=f"see {own.data_folder / 'stack.log'}"
+                "; ".join(state.problems), remedy=f"see {settings.data_folder / 'stack.log'}"
             )
-        yield MeasuredStack(settings_of_running(own), owner.stack_id, state.page)
+        yield MeasuredStack(settings_of_running(settings), owner.stack_id, state.page)
     finally:
         owner.stop()
 
 
-def _own_settings(settings: Settings) -> Settings:
+def on_free_ports(settings: Settings) -> Settings:
+    """For a stack of a benchmark's own, below the data folder."""
     ports = free_ports(4)
     return settings.model_copy(
         update={

@@ -1,7 +1,9 @@
 """Whole topics, read with a bare consumer."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Place
@@ -12,7 +14,31 @@ from fleetpulse.errors import BrokerUnavailable
 from fleetpulse.settings import KafkaSettings
 
 _BATCH = 10_000
+_RESERVED = (b"!tick", b"!control")
 _PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a log: records of keys with a prefix, from offsets on. By default all of it.
+
+    begin: topic -> partition -> first offset. Control records and ticks belong to every span.
+    """
+
+    prefix: bytes = b""
+    begin: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def from_now(cls, settings: KafkaSettings, topics: Iterable[str], prefix: bytes) -> Self:
+        """What is written from now on."""
+        return cls(prefix, {topic: end_offsets(settings, topic) for topic in topics})
+
+    def has(self, key: bytes) -> bool:
+        """Whether records of this key belong to it."""
+        return key.startswith(self.prefix) or key in _RESERVED
+
+
+EVERYTHING = Span()
 
 
 @contextmanager
@@ -28,11 +54,12 @@ def consumer(settings: KafkaSettings, **options: object) -> Iterator[Consumer]:
 
 
 def read_to_end(
-    settings: KafkaSettings, topic: str, take: Callable[[Message], None]
+    settings: KafkaSettings, topic: str, take: Callable[[Message], None], span: Span = EVERYTHING
 ) -> Mapping[int, int]:
-    """Hand every committed record to `take`; returns each partition's end offset."""
+    """Hand every committed record of the span to `take`; returns each partition's end offset."""
+    begin = span.begin.get(topic, {})
     places = [
-        Place(settings.topic(topic), partition, OFFSET_BEGINNING)
+        Place(settings.topic(topic), partition, begin.get(partition, OFFSET_BEGINNING))
         for partition in range(settings.partitions)
     ]
     ends: dict[int, int] = {}
@@ -50,7 +77,8 @@ def read_to_end(
                 if partition in ends:
                     continue
                 if not _ends(message):
-                    take(message)
+                    if span.has(message.key() or b""):
+                        take(message)
                     continue
                 ends[partition] = offset
                 reader.pause([Place(settings.topic(topic), partition)])
@@ -67,7 +95,9 @@ def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
         }
 
 
-def read_log(settings: KafkaSettings) -> tuple[dict[int, list[Record]], Mapping[int, int]]:
+def read_log(
+    settings: KafkaSettings, span: Span = EVERYTHING
+) -> tuple[dict[int, list[Record]], Mapping[int, int]]:
     """The telemetry topic by partition, and the end offset of each."""
     log: dict[int, list[Record]] = {partition: [] for partition in range(settings.partitions)}
 
@@ -78,7 +108,7 @@ def read_log(settings: KafkaSettings) -> tuple[dict[int, list[Record]], Mapping[
         time_us = message.timestamp()[1] * 1000
         log[partition].append(Record(offset, time_us, message.key() or b"", message.value() or b""))
 
-    ends = read_to_end(settings, "telemetry", take)
+    ends = read_to_end(settings, "telemetry", take, span)
     return log, ends
 
 

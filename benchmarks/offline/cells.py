@@ -19,18 +19,24 @@ class Series:
     accepted: int
     """Cells that hold a value."""
     late_offsets: list[int]
+    settled_at_silence: list[int]
+    """What was settled each time the device went offline."""
 
 
-def accept(life: Life) -> Series:
-    """Apply a device's frames one by one."""
+def accept(life: Life, *, after_recompute: bool = False) -> Series:
+    """Apply a device's frames one by one. after_recompute: nothing comes too late."""
     cells = _Cells(len(life.rules.channels), life.rules.period_ns)
     late_offsets = []
-    for frame in life.frames:
+    settled_at: dict[int, int] = {}
+    for number, frame in enumerate(life.frames, 1):
         head = cells.head
-        watermark = None if head is None else head - life.rules.lateness_slots
+        late_below = None if head is None else head - life.rules.lateness_slots
+        watermark = None if after_recompute else late_below
         remembered = None if head is None else head - life.rules.ring_slots
         if cells.take(frame, watermark, remembered):
             late_offsets.append(frame.offset)
+        if number in life.silences:
+            settled_at[number] = cells.settled(life.rules.lateness_slots)
     slots = sorted(cells.rows)
     values = np.array([cells.rows[slot] for slot in slots], np.float32)
     return Series(
@@ -39,6 +45,7 @@ def accept(life: Life) -> Series:
         settled=cells.settled(life.rules.lateness_slots),
         accepted=int((~np.isnan(values)).sum()),
         late_offsets=late_offsets,
+        settled_at_silence=[settled_at[number] for number in life.silences],
     )
 
 

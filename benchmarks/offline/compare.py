@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from benchmarks.offline.alerts import Alert
 from benchmarks.offline.rollups import Rollup, Stats
+from benchmarks.offline.sessions import Session
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -75,6 +76,18 @@ def alert_name(key: tuple[bytes, str, str]) -> str:
     return f"alert {alert_id} of {device.decode()} {kind}"
 
 
+def presence_name(key: tuple[bytes, str, int]) -> str:
+    """Offline or online in words."""
+    device, kind, at_us = key
+    return f"{device.decode()} {kind} at {_time(at_us)}"
+
+
+def session_name(key: tuple[bytes, str, str]) -> str:
+    """A session event in words."""
+    device, session_id, kind = key
+    return f"session {session_id} of {device.decode()} {kind}"
+
+
 def rejection_name(key: tuple[int, int]) -> str:
     """A refused or late record in words."""
     partition, offset = key
@@ -112,9 +125,33 @@ def alert_difference(expected: Alert, observed: Alert) -> str:
     return ""
 
 
+def presence_difference(expected: int, observed: int) -> str:
+    """Of the times when the device was last heard."""
+    return "" if expected == observed else f"last heard {observed} instead of {expected}"
+
+
+def session_difference(expected: Session, observed: Session) -> str:
+    """Times exactly, statistics as those of rollups."""
+    for field in ("started_at_us", "ended_at_us"):
+        a, b = getattr(expected, field), getattr(observed, field)
+        if a != b:
+            return f"{field} {b} instead of {a}"
+    if expected.scores is None or observed.scores is None:
+        return "" if expected.scores is observed.scores else "one of them has no statistics"
+    return rollup_difference(
+        Rollup(expected.channels, expected.scores, expected.score_over),
+        Rollup(observed.channels, observed.scores, observed.score_over),
+    )
+
+
 def reason_difference(expected: str, observed: str) -> str:
     """Reasons of refusals are words."""
     return "" if expected == observed else f"{observed} instead of {expected}"
+
+
+def device_difference(expected: bytes, observed: bytes) -> str:
+    """Which device a record deletes."""
+    return "" if expected == observed else f"{observed!r} instead of {expected!r}"
 
 
 def summary(findings: Iterable[Finding]) -> str:

@@ -1,6 +1,6 @@
 """Everything that a log says must be emitted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from benchmarks.offline.cells import accept
 from benchmarks.offline.records import Life, PartitionReader, Record
 from benchmarks.offline.rollups import Rollup, rollups_of
 from benchmarks.offline.scores import Models, scores_of
+from benchmarks.offline.sessions import Session, sessions_of
 
 
 @dataclass(slots=True)
@@ -21,9 +22,19 @@ class Outcome:
     """(device, resolution in seconds, bucket start)."""
     alerts: dict[tuple[bytes, str, str], Alert] = field(default_factory=dict)
     """(device, alert id, kind)."""
+    presences: dict[tuple[bytes, str, int], int] = field(default_factory=dict)
+    """(device, offline or online, log time) -> log time of its last record before."""
+    sessions: dict[tuple[bytes, str, str], Session] = field(default_factory=dict)
+    """(device, session id, started or ended)."""
     dead: dict[tuple[int, int], str] = field(default_factory=dict)
     """(partition, offset) -> reason."""
     late: set[tuple[int, int]] = field(default_factory=set)
+    forgotten: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """(partition, offset) -> device that was deleted there."""
+    deleted: set[Hashable] = field(default_factory=set)
+    """Keys of `rollups`, `alerts`, `sessions` and `presences` whose rows went with their device."""
+    paused: int = 0
+    """Records of paused devices."""
     profiles: dict[bytes, str] = field(default_factory=dict)
     """device -> profile of its last record."""
     samples: int = 0
@@ -35,10 +46,13 @@ def compute(
     log: Mapping[int, list[Record]],
     models_folder: Path,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    after_recompute: bool = False,
 ) -> Outcome:
     """Compute the outcome of a topic. log: every partition -> its records from the start on.
 
-    progress: told how many devices are done, of how many.
+    progress: told how many devices are done, of how many. after_recompute: as if nothing had come
+    too late.
     """
     outcome = Outcome()
     models = Models(models_folder)
@@ -47,28 +61,49 @@ def compute(
         reader = PartitionReader(partition, len(log))
         reader.read(records)
         lives += reader.lives
+        for each in reader.attendance.presences:
+            outcome.presences[each.key, each.kind, each.at_us] = each.heard_us
         outcome.dead |= {(partition, offset): why for offset, why in reader.dead.items()}
+        outcome.forgotten |= {(partition, at): key for at, key in reader.forgotten.items()}
+        outcome.deleted |= reader.deleted
+        outcome.paused += reader.paused
     for done, life in enumerate(lives, 1):
-        _add(outcome, life, models)
+        _add(outcome, life, models, after_recompute=after_recompute)
         life.frames.clear()
         if progress is not None:
             progress(done, len(lives))
     return outcome
 
 
-def _add(outcome: Outcome, life: Life, models: Models) -> None:
+def _add(outcome: Outcome, life: Life, models: Models, *, after_recompute: bool) -> None:
     rules, key = life.rules, life.key
-    series = accept(life)
+    series = accept(life, after_recompute=after_recompute)
     scores = scores_of(key, rules, series, models)
     for score in scores:
         start_us = score.start_slot * rules.period_ns // 1000
         end_us = score.end_slot * rules.period_ns // 1000
         outcome.scores[key, start_us, end_us] = score.score
-    for (resolution_s, start_s), rollup in rollups_of(rules, series, scores).items():
-        outcome.rollups[key, resolution_s, start_s * 1_000_000] = rollup
+    rollups = rollups_of(rules, series, scores)
+    for (resolution_s, start_s), rollup in rollups.items():
+        name = key, resolution_s, start_s * 1_000_000
+        outcome.rollups[name] = rollup
+        outcome.deleted.discard(name)  # a device that came again may close a bucket once more
     for alert in alerts_of(key, rules, scores, ended=life.ended):
         outcome.alerts[key, alert.alert_id, alert.kind] = alert
+    for session in sessions_of(key, rules, series, scores, rollups, ended=life.ended):
+        begun = Session(session.session_id, session.started_at_us, None)
+        outcome.sessions[key, session.session_id, "started"] = begun
+        if session.ended_at_us is not None:
+            outcome.sessions[key, session.session_id, "ended"] = session
+    if life.deleted:
+        _delete(outcome, key)
     outcome.late |= {(life.partition, offset) for offset in series.late_offsets}
     outcome.profiles[key] = rules.ref
     outcome.samples += len(series.slots)
     outcome.cells += series.accepted
+
+
+def _delete(outcome: Outcome, device: bytes) -> None:
+    """What the device emitted up to here."""
+    for emitted in (outcome.rollups, outcome.alerts, outcome.sessions):
+        outcome.deleted |= {key for key in emitted if key[0] == device}

@@ -11,9 +11,12 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from benchmarks.offline.rules import Rules, rules_of
-from fleetpulse.telemetry_pb2 import Assignment, Control, SampleBlock, Telemetry
+from benchmarks.offline.silence import Attendance
+from fleetpulse.telemetry_pb2 import Assignment, Control, Forget, Pause, SampleBlock, Telemetry
 
 _DEVICE_KEY = re.compile(rb"([A-Za-z0-9][\w.:-]{0,127})/([A-Za-z0-9][\w.:-]{0,127})")
+_NAME = re.compile(rb"[A-Za-z0-9][\w.:-]{0,127}")
+CONTROLS_REMEMBERED = 10_000
 _TELEMETRY_FIELDS, _BLOCK_FIELDS = range(1, 5), range(8, 15)
 
 
@@ -39,14 +42,24 @@ class Frame(NamedTuple):
 class Life:
     """A device's records under one profile, in log order.
 
-    ended: a control gave the device another profile.
+    ended: a control gave the device another profile, or deleted it. paid_ns: log time up to which
+    it has used what it may send.
     """
 
     partition: int
     key: bytes
     rules: Rules
     frames: list[Frame] = field(default_factory=list)
+    silences: list[int] = field(default_factory=list)
+    """How many frames there were each time it went offline."""
     ended: bool = False
+    deleted: bool = False
+    """Its rows in the database are gone; what it emitted to topics is not."""
+    paid_ns: int = 0
+
+    def fall_silent(self) -> None:
+        """It went offline after the frames so far."""
+        self.silences.append(len(self.frames))
 
 
 class RefusedRecord(Exception):
@@ -62,10 +75,16 @@ class PartitionReader:
         self.log_time_us = 0
         self.lives: list[Life] = []
         self.dead: dict[int, str] = {}
+        self.forgotten: dict[int, bytes] = {}
+        self.deleted: set[tuple[bytes, str, int]] = set()
+        """Device, kind and time of presences that no row is owed for any more."""
+        self.paused = 0
+        self.attendance = Attendance()
         self._current: dict[bytes, Life] = {}
         self._profiles: dict[str, Rules] = {}
         self._assignments: list[Assignment] = []
-        self._controls_seen: set[str] = set()
+        self._pauses: list[Pause] = []
+        self._controls_seen: list[str] = []
 
     def read(self, records: Iterable[Record]) -> None:
         """Take records; `lives` and `dead` hold the result."""
@@ -78,14 +97,19 @@ class PartitionReader:
 
     def _read_one(self, record: Record) -> None:
         if record.key == b"!tick":
+            for key in self.attendance.tick(self.log_time_us, self._is_paused):
+                self._current[key].fall_silent()
             return
         if record.key == b"!control":
-            self._apply_control(record.value)
+            self._apply_control(record)
             return
         if not _DEVICE_KEY.fullmatch(record.key):
             raise RefusedRecord("bad_key")
-        if (murmur2(record.key) & 0x7FFFFFFF) % self.partitions != self.partition:
+        if not self._is_mine(record.key):
             raise RefusedRecord("wrong_partition")
+        if self._is_paused(record.key):
+            self.paused += 1
+            return
         life = self._current.get(record.key)
         if life is None:
             rules = self._rules_for(record.key)
@@ -97,30 +121,84 @@ class PartitionReader:
             raise RefusedRecord("future")
         if frame.t0_ns < (self.log_time_us - life.rules.past_bound_us) * 1000:
             raise RefusedRecord("past")
+        self._charge(life, len(frame.rows))
         life.frames.append(frame)
+        self.attendance.hear(record.key, self.log_time_us, life.rules.offline_after_us)
 
-    def _apply_control(self, value: bytes) -> None:
+    def _charge(self, life: Life, samples: int) -> None:
+        now_ns = self.log_time_us * 1000
+        paid_ns = max(life.paid_ns, now_ns) + samples * life.rules.sample_cost_ns
+        if paid_ns > now_ns + life.rules.burst_ns:
+            raise RefusedRecord("over_rate")
+        life.paid_ns = paid_ns
+
+    def _apply_control(self, record: Record) -> None:
         try:
-            control = Control.FromString(value)
+            control = Control.FromString(record.value)
         except DecodeError as error:
             raise RefusedRecord("bad_control") from error
         if control.id in self._controls_seen:
             return
-        if control.id and control.HasField("profile_yaml"):
-            rules = rules_of(control.profile_yaml)
-            if self._profiles.setdefault(rules.ref, rules) != rules:
-                raise RefusedRecord("bad_control")
-        elif control.id and control.HasField("assignment"):
-            if self._assigned(control.assignment) is None:
-                raise RefusedRecord("bad_control")
-            self._assignments.append(control.assignment)
-        else:
+        if not control.id:
             raise RefusedRecord("bad_control")
-        self._controls_seen.add(control.id)
+        self._change(control, record.offset)
+        self._controls_seen = [*self._controls_seen, control.id][-CONTROLS_REMEMBERED:]
         for key, life in list(self._current.items()):
             if self._rules_for(key) != life.rules:
                 life.ended = True
+                self.attendance.forget(key)
                 del self._current[key]
+
+    def _change(self, control: Control, offset: int) -> None:
+        match control.WhichOneof("change"):
+            case "profile_yaml":
+                rules = rules_of(control.profile_yaml)
+                if self._profiles.setdefault(rules.ref, rules) != rules:
+                    raise RefusedRecord("bad_control")
+            case "assignment":
+                if self._assigned(control.assignment) is None:
+                    raise RefusedRecord("bad_control")
+                self._assignments.append(control.assignment)
+            case "pause":
+                paused = [key for key in self._current if self._is_paused(key)]
+                self._pauses.append(control.pause)
+                for key in paused:
+                    if not self._is_paused(key):
+                        self.attendance.resume(key, self.log_time_us)
+            case "forget":
+                self._forget(offset, control.forget)
+            case _:
+                if not _is_about_the_run(control):
+                    raise RefusedRecord("bad_control")
+
+    def _forget(self, offset: int, asked: Forget) -> None:
+        key = f"{asked.tenant}/{asked.device_id}".encode()
+        if not _DEVICE_KEY.fullmatch(key):
+            raise RefusedRecord("bad_control")
+        if self._is_mine(key):
+            self.forgotten[offset] = key
+            for life in self.lives:
+                life.deleted |= life.key == key
+            self.deleted |= {
+                (key, each.kind, each.at_us)
+                for each in self.attendance.presences
+                if each.key == key
+            }
+            self.attendance.delete(key)
+            if key in self._current:
+                self._current.pop(key).ended = True
+
+    def _is_mine(self, key: bytes) -> bool:
+        return (murmur2(key) & 0x7FFFFFFF) % self.partitions == self.partition
+
+    def _is_paused(self, key: bytes) -> bool:
+        tenant, device = key.decode().split("/")
+        for pause in reversed(self._pauses):
+            if pause.tenant in ("", "*", tenant) and fnmatch.fnmatchcase(
+                device, pause.device_pattern or "*"
+            ):
+                return pause.paused
+        return False
 
     def _rules_for(self, key: bytes) -> Rules:
         tenant, device = key.decode().split("/")
@@ -141,6 +219,13 @@ class PartitionReader:
             if rules.name == assignment.profile
         }
         return revisions.get(assignment.profile_revision or max(revisions, default=0))
+
+
+def _is_about_the_run(control: Control) -> bool:
+    """A usable record that changes no result; result versions other than this one are not here."""
+    if control.WhichOneof("change") == "savepoint":
+        return bool(_NAME.fullmatch(control.savepoint.name.encode()))
+    return control.WhichOneof("change") == "result_version" and control.result_version.version > 0
 
 
 def _frame_of(record: Record, rules: Rules) -> Frame:

@@ -49,14 +49,15 @@ def rollups_of(rules: Rules, series: Series, scores: list[Score]) -> dict[tuple[
             i, j = np.searchsorted(second_of, [start, start + resolution_s])
             ended = (score_second >= start) & (score_second < start + resolution_s) & counted
             rollups[resolution_s, start] = Rollup(
-                channels=tuple(_stats(column) for column in series.values[i:j].T),
-                scores=_stats(score_value[ended]),
+                channels=tuple(stats_of(column) for column in series.values[i:j].T),
+                scores=stats_of(score_value[ended]),
                 score_over=int((score_value[ended] > rules.threshold).sum()),
             )
     return rollups
 
 
-def _stats(column: NDArray[np.floating]) -> Stats:
+def stats_of(column: NDArray[np.floating]) -> Stats:
+    """Of the values that are there."""
     values = column[~np.isnan(column)].astype(np.float64)
     if not len(values):
         nan = float("nan")

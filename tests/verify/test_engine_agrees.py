@@ -14,12 +14,13 @@ from benchmarks.offline.alerts import Alert
 from benchmarks.offline.outcome import Outcome, compute
 from benchmarks.offline.records import Record
 from benchmarks.offline.rollups import Rollup, Stats
-from fleetpulse.effects import RESOLUTION_S, Effects, RollupRows
+from benchmarks.offline.sessions import Session
+from fleetpulse.effects import RESOLUTION_S, Effects, RollupRows, SessionEvent
 from fleetpulse.engine import Engine, PartitionState, cut_at_controls
 from fleetpulse.identity import partition_of
 from fleetpulse.ports import RecordBatch
-from fleetpulse.profile import AlertRule, Profile, WindowSpec, ZScoreSpec
-from fleetpulse.telemetry_pb2 import Assignment
+from fleetpulse.profile import AlertRule, Profile, RateLimit, SessionSpec, WindowSpec, ZScoreSpec
+from fleetpulse.telemetry_pb2 import Assignment, Forget
 from tests.verify.tiny_log import MINUTE_S, TinyLog, block, control, profile, sample
 
 PARTITIONS = 2
@@ -39,6 +40,7 @@ def profiles(draw: st.DrawFn, name: str) -> Profile:
         lateness_ms=int(lateness_slots * 1000 / rate_hz),
         past_bound_s=200,
         block_samples_max=draw(st.sampled_from([2, 6])),
+        rate_limit=draw(st.sampled_from([None, RateLimit(factor=1.5, burst_s=0)])),
         window=WindowSpec(
             size=size,
             hop=draw(st.integers(1, size)),
@@ -54,6 +56,16 @@ def profiles(draw: st.DrawFn, name: str) -> Profile:
             clear_after=draw(st.integers(1, 3)),
             dedup_s=draw(st.sampled_from([0, 2])),
         ),
+        offline_after_s=draw(st.sampled_from([None, 5, 9])),
+        session=draw(
+            st.sampled_from(
+                [
+                    None,
+                    SessionSpec(channel=CHANNELS[0], above=3, gap_s=1),
+                    SessionSpec(channel=CHANNELS[0], above=2, gap_s=4),
+                ]
+            )
+        ),
     )
 
 
@@ -68,7 +80,7 @@ def records(
     log_time_s = MINUTE_S + 100.0
     for step in range(draw(st.integers(1, 40))):
         key = draw(st.sampled_from(DEVICES))
-        kind = draw(st.sampled_from(["block"] * 8 + ["odd", "sample", "control", "noise"]))
+        kind = draw(st.sampled_from(["block"] * 8 + ["odd", "sample", "control", "noise", "quiet"]))
         start = now_slot[key] + draw(st.sampled_from([0] * 12 + [-1, -3, -7, -40, 1, 2, 9, 70]))
         count = draw(st.integers(1, used.block_samples_max))
         start_s = start * used.period_ns / 1e9
@@ -81,6 +93,11 @@ def records(
             # a device goes on later: otherwise both of its profiles may emit one bucket
             pause = 100 + 6_000_000_000 // used.period_ns
             now_slot = {key: slot + pause for key, slot in now_slot.items()}
+            continue
+        if kind == "quiet":
+            for _ in range(draw(st.integers(1, 12))):
+                log_time_s += draw(st.sampled_from([0.3, 1, 1, 1.9, 60]))
+                out += [(p, log_time_s, b"!tick", b"") for p in range(PARTITIONS)]
             continue
         if kind == "noise":
             value = draw(st.sampled_from([b"", b"\x41", b"?", block(start_s, [1.0, np.inf])]))
@@ -163,7 +180,25 @@ def score_stats(rows: RollupRows, at: int) -> Stats:
     return Stats(count, *others)
 
 
-def findings(outcome: Outcome, effects: Effects) -> list[compare.Finding]:
+def session(event: SessionEvent) -> Session:
+    if event.summary is None:
+        return Session(event.session_id, event.started_at_us, event.ended_at_us)
+    s = event.summary
+    columns = (s.count, s.min, s.max, s.mean, s.std)
+    return Session(
+        event.session_id,
+        event.started_at_us,
+        event.ended_at_us,
+        tuple(Stats(*values) for values in zip(*columns, strict=True)),
+        Stats(s.score_count, s.score_min, s.score_max, s.score_mean, s.score_std),
+        s.score_over,
+    )
+
+
+def findings(
+    outcome: Outcome, effects: Effects, *, back_in_time: bool = False
+) -> list[compare.Finding]:
+    """back_in_time: a device may begin anew at an earlier time; then what comes later counts."""
     scores = [
         ((key, int(start), int(end)), float(score))
         for rows in effects.scores
@@ -199,14 +234,32 @@ def findings(outcome: Outcome, effects: Effects) -> list[compare.Finding]:
         )
         for e in effects.alerts
     ]
+    presences = [
+        ((f"{each.tenant}/{each.device_id}".encode(), each.kind, each.at_us), each.heard_us)
+        for each in effects.presences
+    ]
+    sessions = [
+        ((f"{e.tenant}/{e.device_id}".encode(), e.session_id, e.kind), session(e))
+        for e in effects.sessions
+    ]
     dead = [((each.partition, each.offset), each.reason.value) for each in effects.dead]
     late = [((each.partition, each.offset), "") for each in effects.late]
+    forgotten = [
+        ((each.partition, each.offset), f"{each.tenant}/{each.device_id}".encode())
+        for each in effects.forgotten
+    ]
     once: Any = compare.compare_once
+    if back_in_time:
+        scores, rollups = list(dict(scores).items()), list(dict(rollups).items())
+        alerts, sessions = list(dict(alerts).items()), list(dict(sessions).items())
     return [
         *once(outcome.scores, scores, compare.score_name, compare.score_difference),
         *once(outcome.rollups, rollups, compare.rollup_name, compare.rollup_difference),
         *once(outcome.alerts, alerts, compare.alert_name, compare.alert_difference),
+        *once(outcome.presences, presences, compare.presence_name, compare.presence_difference),
+        *once(outcome.sessions, sessions, compare.session_name, compare.session_difference),
         *once(outcome.dead, dead, compare.rejection_name, compare.reason_difference),
+        *once(outcome.forgotten, forgotten, compare.rejection_name, compare.device_difference),
         *once(
             dict.fromkeys(outcome.late, ""), late, compare.rejection_name, compare.reason_difference
         ),
@@ -236,3 +289,21 @@ def test_the_engine_agrees(
     outcome = compute(partitions, models)
     wrong = findings(outcome, run_engine(log, offsets, cuts))
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_a_control_id_counts_again_when_it_is_forgotten(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetpulse.control.SEEN_MAX", 3)
+    monkeypatch.setattr("benchmarks.offline.records.CONTROLS_REMEMBERED", 3)
+    gone = Forget(tenant="default", device_id="a")
+    names = ["a", "b", "c", "a", "d", "b", "a", "a", "c", "b", "d"]
+    values = [control(name, forget=gone) for name in names]
+    records = [Record(at, 0, b"!control", value) for at, value in enumerate(values)]
+    home = partition_of(b"default/a", PARTITIONS)
+    log = [(home, 0.0, b"!control", value) for value in values]
+    partitions = {p: records if p == home else [] for p in range(PARTITIONS)}
+    outcome = compute(partitions, models)
+    effects = run_engine(log, list(range(len(log))), [2])
+    assert not findings(outcome, effects)
+    assert [each.offset for each in effects.forgotten] == [0, 1, 2, 4, 6, 9]

@@ -1,6 +1,7 @@
 """Odd fleets: the engine and the offline computation agree on every rate, rhythm and disorder."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,17 @@ from hypothesis import strategies as st
 from benchmarks.offline.outcome import compute
 from benchmarks.offline.records import Record
 from fleetpulse.identity import partition_of
-from fleetpulse.profile import AlertRule, Profile, WindowSpec, ZScoreSpec
-from fleetpulse.telemetry_pb2 import Assignment, SampleBlock, Telemetry
+from fleetpulse.profile import AlertRule, Profile, RateLimit, WindowSpec, ZScoreSpec
+from fleetpulse.snapshot import FIRST_RESULT_VERSION
+from fleetpulse.telemetry_pb2 import (
+    Assignment,
+    Forget,
+    Pause,
+    ResultVersion,
+    SampleBlock,
+    Savepoint,
+    Telemetry,
+)
 from tests.verify.test_engine_agrees import PARTITIONS, findings, run_engine
 from tests.verify.tiny_log import TinyLog, control, profile
 
@@ -33,6 +43,9 @@ def odd_profile(rng: np.random.Generator, name: str) -> Profile:
         past_bound_s=30 * DAY_S,
         future_bound_s=3600,
         block_samples_max=int(rng.choice([1, 2, 7, 30])),
+        rate_limit=[None, RateLimit(), RateLimit(factor=1, burst_s=0), RateLimit(factor=1.7)][
+            rng.integers(4)
+        ],
         window=WindowSpec(
             size=size,
             hop=int(rng.choice([1, max(1, size // 2), size])),
@@ -67,15 +80,23 @@ def odd_log(seed: int) -> Log:
     profiles = dict.fromkeys(DEVICES, used)
     for step in range(int(rng.integers(5, 60))):
         log_time_s = max(now_ns.values()) / 1e9
+        if rng.random() < 0.08:
+            value = control(f"d{step}", **odd_change(rng))
+            log += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
+            continue
+        if rng.random() < 0.03:
+            tenant, device = DEVICES[rng.integers(len(DEVICES))].decode().split("/")
+            value = control(f"f{step}", forget=Forget(tenant=tenant, device_id=device))
+            log += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
+            tomorrow(now_ns)
+            continue
         if rng.random() < 0.04:
             wanted = other if rng.random() < 0.7 else used
             assignment = Assignment(tenant="default", profile=wanted.name)
             value = control(f"c{step}", assignment=assignment)
             log += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
             profiles = {k: wanted if k.startswith(b"default") else used for k in DEVICES}
-            # on another day, so that two profiles of a device never emit one bucket
-            tomorrow_ns = (max(now_ns.values()) // (DAY_S * 10**9) + 2) * DAY_S * 10**9
-            now_ns = dict.fromkeys(DEVICES, tomorrow_ns)
+            tomorrow(now_ns)
             continue
         key = DEVICES[rng.integers(len(DEVICES))]
         begin_ns, value, end_ns = odd_record(rng, profiles[key], now_ns[key])
@@ -86,6 +107,23 @@ def odd_log(seed: int) -> Log:
             rng.choice([1, 2], p=[0.93, 0.07])
         )
     return log
+
+
+def odd_change(rng: np.random.Generator) -> dict[str, Any]:
+    """Some devices are paused or resumed, or something that changes no result."""
+    if rng.random() < 0.2:
+        return {"savepoint": Savepoint(name=str(rng.choice(["monday", "", "a/b"])))}
+    if rng.random() < 0.1:
+        return {"result_version": ResultVersion(version=int(rng.choice([0, FIRST_RESULT_VERSION])))}
+    pattern = str(rng.choice(["", "a", "[bc]"]))
+    tenant = str(rng.choice(["", "default", "other"]))
+    return {"pause": Pause(tenant=tenant, device_pattern=pattern, paused=bool(rng.random() < 0.5))}
+
+
+def tomorrow(now_ns: dict[bytes, int]) -> None:
+    """Go on on another day, so that two lives of a device never emit one bucket."""
+    day_ns = DAY_S * 10**9
+    now_ns |= dict.fromkeys(now_ns, (max(now_ns.values()) // day_ns + 2) * day_ns)
 
 
 def odd_record(rng: np.random.Generator, used: Profile, now_ns: int) -> tuple[int, bytes, int]:

@@ -1,0 +1,1 @@
+"""Faults on a whole stack under load, and whether anything was lost or doubled."""

@@ -1,0 +1,85 @@
+"""A fleet that sends while a test does something to the shards, and the comparison afterwards."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.check import await_processed, check
+from benchmarks.plan import LoadPlan
+from benchmarks.score_watch import Received, ScoreWatch
+from devstack.launch import environment_of
+from fleetpulse.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPARED = ("scores", "alerts", "rollups in PostgreSQL", "alerts in PostgreSQL")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """200 samples/s of each device; event time crosses a minute after 8 s."""
+
+    devices: int
+    seconds: int
+
+    def plan(self) -> LoadPlan:
+        now_us = time.time_ns() // 1000
+        minute_us = now_us // 60_000_000 * 60_000_000
+        return LoadPlan(
+            run="e2e",
+            devices=self.devices,
+            rate_hz=200,
+            frame_samples=20,
+            seconds=self.seconds,
+            via="kafka",
+            disorder=0.01,
+            duplicates=0.001,
+            lateness_ms=2000,
+            ill=0.5,
+            profile_file=str(ROOT / "profiles" / "rotating-machine.yaml"),
+            behind_us=now_us - (minute_us - 8_000_000),
+        )
+
+
+def run(
+    settings: Settings, folder: Path, load: Load, disturb: Callable[[], None]
+) -> list[Received]:
+    """Send, call `disturb` meanwhile, wait for the end; every score as it became visible.
+
+    Asserts that what the system emitted is what an offline computation finds, once.
+    """
+    watch = ScoreWatch(settings.kafka)
+    watch.start()
+    generator = _generator(settings, folder, load.plan())
+    try:
+        disturb()
+        output, _ = generator.communicate(timeout=90)
+    finally:
+        generator.kill()
+    done = json.loads(output.splitlines()[-1])
+    assert done["accepted"] == done["offered"], f"the log refused frames: {done['reasons']}"
+    await_processed(settings, timeout_s=30)
+    received = watch.stop()
+    report, outcome = check(settings)
+    assert report.equal, "\n".join(report.lines())
+    samples = load.devices * load.seconds * 200
+    assert outcome.cells >= samples * 6, "every sample is in the log"
+    for name in COMPARED:
+        assert report.compared[name] > 0, f"the run had no {name} to compare"
+    return received
+
+
+def _generator(settings: Settings, folder: Path, plan: LoadPlan) -> "subprocess.Popen[str]":
+    plan.write(folder / "plan.json")
+    command = [sys.executable, "-m", "benchmarks.generator"]
+    return subprocess.Popen(
+        [*command, str(folder / "plan.json"), str(folder / "due.npy")],
+        cwd=ROOT,
+        env=os.environ | environment_of(settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
