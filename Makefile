@@ -1,5 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format generate
+SECONDS ?= 1800
+SEED ?= 1
+
+.PHONY: help setup demo test check bench chaos format generate
 SHELL := bash
 BIN := .venv/bin
 READY := .venv/.ready
@@ -29,6 +32,9 @@ check: $(READY)  ## format, lint, types, layers, generated files: what CI checks
 
 bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit in the same run
 	@$(BIN)/fleetpulse bench e2e && $(BIN)/fleetpulse bench limit
+
+chaos: $(READY)  ## strike every part of a stack under load: make chaos SECONDS=1800 SEED=1
+	@$(BIN)/fleetpulse chaos --seconds $(SECONDS) --seed $(SEED)
 
 format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff check --fix --quiet || true

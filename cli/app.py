@@ -13,10 +13,16 @@ VERBS = (
     "cli.up",
     "cli.down",
     "cli.status",
+    "cli.shards",
     "cli.simulate",
     "cli.replay",
     "cli.dead",
+    "cli.snapshot",
+    "cli.savepoint",
+    "cli.operate",
+    "cli.explain",
     "cli.bench",
+    "cli.chaos",
 )
 
 

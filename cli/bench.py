@@ -3,19 +3,24 @@
 import secrets
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.bench_devices import devices
+from cli.bench_output import JsonFile, write_report
+
 if TYPE_CHECKING:
+    from benchmarks.e2e import Options
     from benchmarks.plan import LoadPlan
     from benchmarks.report import Run
 
+SHARE_MIN = 0.8
+"""What exactly-once must keep of the throughput without."""
 Devices = Annotated[int, typer.Option(min=1, help="Simulated devices.")]
 Rate = Annotated[float, typer.Option(min=0.1, help="Samples per second of each device, in Hz.")]
 Frame = Annotated[int, typer.Option(min=1, help="Samples per frame.")]
 Seconds = Annotated[float, typer.Option(min=5, help="How long the fleet sends.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report there; - prints.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +28,9 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(help="Measure the running stack, or a fresh one.", no_args_is_help=True)
     bench.command()(e2e)
     bench.command()(limit)
+    bench.command()(devices)
+    bench.command()(soak)
+    bench.command("exactly-once")(exactly_once)
     app.add_typer(bench, name="bench")
 
 
@@ -48,16 +56,8 @@ def e2e(
     json_file: JsonFile = None,
 ) -> None:
     """A fleet in real time through Kafka, shards, PostgreSQL and WebSocket."""
-    from contextlib import ExitStack
-    from dataclasses import replace
+    from benchmarks.e2e import Options
 
-    from benchmarks.e2e import Options, run
-    from benchmarks.stack import measured_stack
-    from cli.bench_progress import BenchProgress
-    from cli.progress import StartProgress
-    from fleetpulse.settings import load_settings
-
-    settings = load_settings()
     plan = _plan(
         devices=devices,
         rate_hz=rate,
@@ -69,20 +69,48 @@ def e2e(
         lateness_ms=(2000 if disorder else 0) if lateness_ms is None else lateness_ms,
         ill=ill,
     )
+    _run(plan, Options(kill_shard_at_s=kill_shard_at, checked=check), json_file)
+
+
+def soak(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long the fleet sends.")] = 30.0,
+    devices: Devices = 500,
+    rate: Rate = 200.0,
+    frame: Frame = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """As e2e, for long: nothing is lost, and no process of the stack grows."""
+    from benchmarks.e2e import Options
+
+    plan = _plan(devices=devices, rate_hz=rate, frame_samples=frame, seconds=60 * minutes, ill=0.5)
+    _run(plan, Options(memory_flat=True), json_file)
+
+
+def _run(plan: "LoadPlan", options: "Options", json_file: Path | None) -> None:
+    """Measure, report, and end with the verdict as status."""
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from benchmarks.e2e import run
+    from benchmarks.stack import measured_stack
+    from cli.bench_progress import BenchProgress
+    from cli.progress import StartProgress
+    from fleetpulse.settings import load_settings
+
     quiet = json_file == Path("-")
-    options = Options(kill_shard_at_s=kill_shard_at, checked=check)
     with ExitStack() as owned:
         with StartProgress(quiet=quiet) as start:
-            stack = owned.enter_context(measured_stack(settings, start.show))
+            stack = owned.enter_context(measured_stack(load_settings(), start.show))
         with BenchProgress(quiet=quiet) as progress:
             result = run(
                 stack,
                 replace(plan, url=stack.page),
                 options,
-                on_progress=partial(progress.load, seconds),
+                on_progress=partial(progress.load, plan.seconds),
                 on_check=progress.check,
             )
-    _write(result.measured.to_json(), json_file)
+    write_report(result.measured.to_json(), json_file)
     if not quiet:
         _print(result)
     raise typer.Exit(1 if result.problems else 0)
@@ -108,11 +136,40 @@ def limit(
     with BenchProgress(quiet=quiet) as progress:
         found = limit_of_fresh_log(load_settings(), plan, partial(progress.fill, plan.rounds))
     per_million = found.cpu_s_per_million_samples
-    _write({"limit_cpu_s_per_million_samples": per_million, **asdict(found)}, json_file)
+    write_report({"limit_cpu_s_per_million_samples": per_million, **asdict(found)}, json_file)
     if not quiet:
         rate_per_s = found.samples / found.wall_s
         print(f"{found.samples:,} samples, {found.windows:,} windows, {rate_per_s:,.0f} samples/s")
         print(f"{per_million:.3f} CPU seconds per million samples")
+
+
+def exactly_once(
+    *,
+    devices: Devices = 1000,
+    rate: Rate = 200.0,
+    frame: Frame = 20,
+    seconds: Annotated[float, typer.Option(min=5, max=240, help="Of data, at full speed.")] = 60.0,
+    json_file: JsonFile = None,
+) -> None:
+    """What Kafka's transactions cost: the same backlog with them and without."""
+    from dataclasses import asdict
+
+    from benchmarks.price import measure_price
+    from cli.progress import StartProgress
+    from fleetpulse.settings import load_settings
+
+    plan = _plan(devices=devices, rate_hz=rate, frame_samples=frame, seconds=seconds)
+    with StartProgress(quiet=json_file == Path("-")) as start:
+        price = measure_price(load_settings(), plan, start.show)
+    write_report(asdict(price) | {"share": price.share}, json_file)
+    if json_file != Path("-"):
+        for mode in (price.at_least_once, price.exactly_once):
+            print(
+                f"{mode.effects}: {mode.samples_per_s:,.0f} samples/s, shards"
+                f" {mode.shard_cpu_s:.1f} and broker {mode.broker_cpu_s:.1f} CPU seconds"
+            )
+        print(f"exactly once has {price.share:.0%} of the throughput without")
+    raise typer.Exit(0 if price.share >= SHARE_MIN else 1)
 
 
 def _plan(
@@ -146,18 +203,6 @@ def _plan(
     )
 
 
-def _write(report: dict[str, Any], json_file: Path | None) -> None:
-    import json
-
-    if json_file is None:
-        return
-    text = json.dumps(report, indent=1)
-    if json_file == Path("-"):
-        print(text)
-    else:
-        json_file.write_text(text + "\n")
-
-
 def _print(result: "Run") -> None:
     from dataclasses import asdict
 
@@ -178,9 +223,18 @@ def _print(result: "Run") -> None:
         )
         figures.add_row(name, text)
     console.print(figures)
-    used = Table("process", "CPU s", "peak MB", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    used = Table(
+        "process",
+        "CPU s",
+        "peak MB",
+        "by thirds",
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
     for usage in processes:
-        used.add_row(usage["name"], f"{usage['cpu_s']:.1f}", f"{usage['rss_peak_mb']:.0f}")
+        thirds = ", ".join(f"{each:.0f}" for each in usage["rss_thirds_mb"])
+        used.add_row(usage["name"], f"{usage['cpu_s']:.1f}", f"{usage['rss_peak_mb']:.0f}", thirds)
     console.print(used)
     for note in result.notes:
         console.print(note, soft_wrap=True)

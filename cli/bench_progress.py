@@ -49,6 +49,10 @@ class BenchProgress:
         """Frames for the bare loop are written."""
         self._show("fill", total, done, "")
 
+    def count(self, phase: str, done: int, total: int) -> None:
+        """A phase that counts."""
+        self._show(phase, total, done, f"{done:,} of {total:,}")
+
     def _show(self, name: str, total: float, done: float, state: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, state="")
