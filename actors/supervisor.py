@@ -27,8 +27,6 @@ STOP_TIMEOUT_S: Final = 10.0
 STATUS_TIMEOUT_S: Final = 2.0
 WATCH_S: Final = 60.0
 LOOK_S: Final = 0.2
-SPARE_AFTER_S: Final = 10.0
-"""The first spare: its imports would take CPU from shards that recover."""
 _THREADS: Final = 9
 """One of them waits in `watch`."""
 logger = logging.getLogger(__name__)
@@ -61,16 +59,22 @@ class Shards:
         self._spare: _Shard | None = None
         self._recompute: Handle | None = None
         self._spare_revival = Revival()
-        self._begun_s = time.monotonic()
+        self._complete = Event()
         self._stopping = Event()
         self._thread = Thread(target=self._supervise, name="shards", daemon=True)
 
     def start(self) -> None:
-        """Create the hub, the shards, which begin to recover at once, and the recomputation."""
+        """Create the hub and the shards, which begin to recover at once."""
         start_live_hub()
-        self._recompute = start_recompute(self._settings)
         self._add()
         self._thread.start()
+
+    def complete(self) -> None:
+        """Everything else runs: start the recomputation and the spare, for which nobody waits.
+
+        Their imports would take CPU from what recovers.
+        """
+        self._complete.set()
 
     @property
     def wanted(self) -> int:
@@ -138,7 +142,9 @@ class Shards:
                 self._replace()
                 self._add()
                 self._remove([slot for slot in self._slots if slot >= self._wanted])
-                self._keep_spare()
+                if self._complete.is_set():
+                    self._keep_recompute()
+                    self._keep_spare()
             except RayError:
                 logger.exception("the shards are looked after again in a moment")
                 self._stopping.wait(1.0)
@@ -167,9 +173,12 @@ class Shards:
                 logger.warning("%s died and is replaced", shard_name(number))
                 slot.shard = self._hire(number)
 
+    def _keep_recompute(self) -> None:
+        if self._recompute is None:
+            self._recompute = start_recompute(self._settings)
+
     def _keep_spare(self) -> None:
-        early = time.monotonic() < self._begun_s + SPARE_AFTER_S
-        if early or not self._settings.shard.spare:
+        if not self._settings.shard.spare:
             return
         if self._spare is None or (self._spare.dead and self._spare_revival.due()):
             self._spare = self._create()

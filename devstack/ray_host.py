@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Final
@@ -18,42 +20,92 @@ from devstack.state import PartState
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import Settings
 
+FIRST: Final = "first"
+AGAIN: Final = "again"
+"""How a program begins: whether its parts ran a moment ago."""
 HOSTED: Final = ("Ray", "shards", "HTTP")
 START_TIMEOUT_S: Final = 180.0
 _MARK: Final = "FLEETPULSE_RAY_HOST"
 
 
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A process that has imported all it needs and waits to be told how to begin."""
+
+    settings: Settings
+    child: subprocess.Popen[bytes]
+    told: int
+    """What it tells is read here."""
+    mark: str
+
+    @classmethod
+    def launch(cls, settings: Settings) -> "_Program":
+        mark = uuid.uuid4().hex
+        ours, theirs = os.pipe()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "devstack.ray_program", str(theirs)],
+            stdin=subprocess.PIPE,
+            pass_fds=[theirs],
+            env=os.environ | environment_of(settings) | {_MARK: mark},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        return cls(settings, child, ours, mark)
+
+    def begin(self, how: str) -> None:
+        """Raises BrokenPipeError if it has ended."""
+        assert self.child.stdin is not None
+        self.child.stdin.write(how.encode())
+        self.child.stdin.flush()
+
+    def end(self, timeout_s: float) -> None:
+        """Wait for its end, insist after that time, and leave nothing of it."""
+        try:
+            self.child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait(5)
+        if self.child.stdin:
+            with suppress(BrokenPipeError):
+                self.child.stdin.close()
+        end_marked(_MARK, self.mark, grace_s=0.0)
+
+
 class RayHost:
-    """Owns the process `devstack.ray_program` and whatever descends from it."""
+    """Owns the process `devstack.ray_program` and whatever descends from it, and its standby."""
 
     def __init__(self, data_folder: Path) -> None:
         self._log = data_folder / "stack.log"
-        self._child: subprocess.Popen[bytes] | None = None
-        self._mark = ""
+        self._program: _Program | None = None
+        self._standby: _Program | None = None
         self._changed = Condition()
         self._parts: dict[str, PartState] = {}
         self._ended = False
         self._revival = Revival()
-        self._launched = 0
+        self._how = FIRST
         self.ray_address = ""
         self.problem = ""
 
     def launch(self, settings: Settings) -> None:
         """Start it; `await_part` follows."""
         self._parts, self.problem, self._ended = {}, "", False
-        self._mark = uuid.uuid4().hex
-        ours, theirs = os.pipe()
-        again = ["again"] if self._launched else []
-        self._launched += 1
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "devstack.ray_program", str(theirs), *again],
-            stdin=subprocess.PIPE,
-            pass_fds=[theirs],
-            env=os.environ | environment_of(settings) | {_MARK: self._mark},
-            start_new_session=True,
+        program, self._standby = self._standby, None
+        if program and (program.settings != settings or program.child.poll() is not None):
+            self._dismiss(program)
+            program = None
+        self._program = program or _Program.launch(settings)
+        with suppress(BrokenPipeError):  # then it has ended, which is noticed
+            self._program.begin(self._how)
+        self._how = AGAIN
+        listen = Thread(
+            target=self._listen, args=(self._program.told,), name="ray-host", daemon=True
         )
-        os.close(theirs)
-        Thread(target=self._listen, args=(ours,), name="ray-host", daemon=True).start()
+        listen.start()
+
+    def keep_standby(self) -> None:
+        """A process that can begin at once when this one is lost: its imports take seconds."""
+        if self._program and self._program.settings.ray.standby and self._standby is None:
+            self._standby = _Program.launch(self._program.settings)
 
     def await_part(self, name: str, phase: str, timeout_s: float) -> PartState | None:
         """The part in this phase; None if the process ended or was too slow."""
@@ -68,25 +120,25 @@ class RayHost:
     @property
     def ended(self) -> bool:
         """Whether the process is gone, and may be started again now."""
-        return self._child is not None and self._child.poll() is not None and self._revival.due()
+        gone = self._program is not None and self._program.child.poll() is not None
+        return gone and self._revival.due()
 
     def ask_to_stop(self) -> None:
-        """It stops its parts, newest first, and ends."""
-        if self._child and self._child.poll() is None:
-            self._child.terminate()
+        """It stops its parts, newest first, and ends; there is no standby any more."""
+        if self._standby:
+            self._dismiss(self._standby)
+            self._standby = None
+        if self._program and self._program.child.poll() is None:
+            self._program.child.terminate()
 
     def end(self, timeout_s: float) -> None:
         """Wait for its end, insist after that time, and leave nothing of it."""
-        if self._child is None:
-            return
-        try:
-            self._child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait(5)
-        if self._child.stdin:
-            self._child.stdin.close()
-        end_marked(_MARK, self._mark, grace_s=0.0)
+        if self._program:
+            self._program.end(timeout_s)
+
+    def _dismiss(self, standby: _Program) -> None:
+        standby.end(0.0)
+        os.close(standby.told)
 
     def _listen(self, descriptor: int) -> None:
         with os.fdopen(descriptor) as lines:
@@ -138,8 +190,11 @@ class HostedPart:
 
     def tend(self) -> str | None:
         """The host's own parts are tended there."""
-        if self._first and self._host.ended:
+        if not self._first:
+            return None
+        if self._host.ended:
             raise Lost(f"{self._host.problem or 'Ray ended'}; Ray and all on it are started again")
+        self._host.keep_standby()
         return None
 
     def abandon(self) -> None:

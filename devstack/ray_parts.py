@@ -73,6 +73,8 @@ class ShardsPart:
 
     def tend(self) -> str | None:
         """Scale as asked; the shards' own supervisor replaces those that die."""
+        if self._shards:
+            self._shards.complete()  # every part has started
         wanted = shards_wanted(self._data_folder)
         if self._shards and wanted is not None and wanted != self._shards.wanted:
             self._shards.scale(wanted)

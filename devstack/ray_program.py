@@ -1,7 +1,8 @@
 """The process of a local Ray: `python -m devstack.ray_program FD`, started by devstack.ray_host.
 
-Ray ends its driver without warning when the raylet or the GCS is gone; the stack's owner, which
-keeps the servers, must not be that driver. What happens is told on FD, in lines of JSON.
+It begins when a word on its input says how, `first` or `again`, and ends with its input. Ray ends
+its driver without warning when the raylet or the GCS is gone; the stack's owner, which keeps the
+servers, must not be that driver. What happens is told on FD, in lines of JSON.
 """
 
 import dataclasses
@@ -89,4 +90,5 @@ def main(descriptor: int, *, again: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), again="again" in sys.argv[2:]))
+    word = os.read(sys.stdin.fileno(), 16).decode()
+    sys.exit(main(int(sys.argv[1]), again=word == "again") if word else 0)

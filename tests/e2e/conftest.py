@@ -38,6 +38,7 @@ def start_shards(settings: Settings, ray_cluster: None) -> Iterator[StartShards]
         started.append(shards)
         shards.start()
         shards.await_ready(60)
+        shards.complete()
         return shards
 
     yield start

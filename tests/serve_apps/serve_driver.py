@@ -21,6 +21,7 @@ def main() -> None:
     try:
         start_serve(settings)
         shards.await_ready(30)
+        shards.complete()
         print("ready", flush=True)
         sys.stdin.read()
         began = time.monotonic()
