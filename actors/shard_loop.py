@@ -7,7 +7,7 @@ incarnation, which recovers from snapshots. Ports are handed in, so it runs with
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Lock
 
 import numpy as np
@@ -20,6 +20,7 @@ from actors.partitions import Ownership
 from actors.quarantine import Quarantine
 from actors.recovery import LogBounds, loaded, other_version, restored, resume
 from actors.snapshotter import Snapshotter
+from actors.trace import Tracer
 from fleetpulse.effects import Effects, Rejection
 from fleetpulse.engine import Engine, cut_at_controls
 from fleetpulse.errors import DamagedState, FleetpulseError, PartitionStopped
@@ -57,6 +58,7 @@ class ShardParts:
     feed: LiveFeed
     bounds: Bounds
     pauses: Pauses
+    tracer: Tracer = field(default_factory=Tracer)
 
 
 class ShardLoop:
@@ -133,6 +135,7 @@ class ShardLoop:
     def _turn(self, reader: LogReader) -> None:
         # What was fetched of a partition that came anew was fetched in an earlier ownership.
         batch = self._of_owned(self._poll(reader))
+        self._parts.tracer.polled()
         self._meter.polled(batch)
         self._commit.pace(behind=len(batch) >= self._settings.poll_records_max)
         if self._arrived:
@@ -185,6 +188,7 @@ class ShardLoop:
             samples = self._engine.samples_total
             effects = self._process(part)
             busy_s = time.perf_counter() - begun
+            self._parts.tracer.decided(part, effects)
             self._meter.processed(effects, self._engine.samples_total - samples, busy_s)
             retold = self._commit.take(part, effects, busy_s)
             self._parts.feed.decided(effects)
@@ -217,10 +221,12 @@ class ShardLoop:
         try:
             with self._reading:
                 windows = self._engine.step(batch)
+            self._parts.tracer.stepped()
             scores = [
                 self._parts.scorer.score(window.profile.scorer, window.samples)
                 for window in windows
             ]
+            self._parts.tracer.scored()
             with self._reading:
                 return self._engine.conclude(scores)
         except FleetpulseError:

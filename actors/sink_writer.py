@@ -5,7 +5,7 @@ The thread ends at `close`, or at the first error, which every later call raises
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread
@@ -14,7 +14,7 @@ from fleetpulse.effects import Effects
 from fleetpulse.errors import Fenced, RetryLater
 from fleetpulse.ports import Advance, Claim, EffectSink
 
-Written = Callable[[Effects], None]
+Written = Callable[[Effects, Mapping[int, Advance]], None]
 CLAIM_TIMEOUT_S = 15.0
 IDLE_S = 1.0
 BEHIND_FACTOR = 4
@@ -55,7 +55,7 @@ class SinkWriter:
         interval_s: float,
         backlog_max: int,
         urgent: Callable[[Effects], bool] = lambda _: False,
-        written: Written = lambda _: None,
+        written: Written = lambda _effects, _advance: None,
     ) -> None:
         """interval_s: least time between writes that are not urgent. written: after each write."""
         self.name = sink.name
@@ -195,7 +195,7 @@ class SinkWriter:
             self.write_ms = (time.monotonic() - begun) * 1000
             for partition, step in job.advance.items():
                 self.done[partition] = step.next_offset
-            self._written(job.effects)
+            self._written(job.effects, job.advance)
         with self._changed:
             self._writing = False
             self._changed.notify_all()

@@ -12,10 +12,11 @@ from actors.partitions import Ownership
 from actors.pause_watch import PauseWatch
 from actors.quarantine import Quarantine
 from actors.recovery import LogBounds
-from actors.shard_loop import ShardLoop, ShardParts
+from actors.shard_loop import Bounds, ShardLoop, ShardParts
 from actors.sink_writer import SinkWriter
 from actors.snapshotter import Snapshotter
 from actors.status import shard_status
+from actors.trace import Tracer, tracer
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.at_least_once import AtLeastOnceSink
 from adapters.kafka.effect_sink import KafkaEffectSink
@@ -24,10 +25,11 @@ from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from adapters.postgres.rollup_sink import PostgresRollupSink
 from adapters.snapshots.place import snapshot_store
+from fleetpulse.effects import Effects
 from fleetpulse.engine import Engine
 from fleetpulse.errors import ConfigError
 from fleetpulse.live import ShardStatus
-from fleetpulse.ports import EffectSink, Scorer
+from fleetpulse.ports import Advance, EffectSink, Scorer
 from fleetpulse.settings import Settings, ShardSettings
 
 
@@ -57,6 +59,7 @@ class Incarnation:
     def close(self) -> None:
         """End its threads and leave the group, each even if another fails to."""
         with ExitStack() as ends:
+            ends.callback(self.parts.tracer.close)
             ends.callback(self.parts.commit.close)
             ends.callback(self.reader.close)
             ends.callback(self.parts.snapshotter.close)
@@ -87,7 +90,8 @@ def incarnate(
 
     kafka = _kafka_sink(settings, str(slot), membership, commit_soon)
     sinks = _sinks(settings, topic_id, kafka)
-    commit = Commit(_writers(settings.shard, sinks, feed), ownership)
+    trace = tracer(settings.shard.trace_folder, meter.shard)
+    commit = Commit(_writers(settings.shard, sinks, feed, trace), ownership)
     snapshots = snapshot_store(settings)
     snapshotter = Snapshotter(
         snapshots,
@@ -98,11 +102,6 @@ def incarnate(
         replay_budget_s=settings.snapshot.replay_budget_s,
         told=lambda: feed.told,
     )
-
-    def bounds(partitions: Sequence[int]) -> Mapping[int, LogBounds]:
-        marks = admin.watermarks()
-        return {p: LogBounds(topic_id, *marks[p]) for p in partitions}
-
     activation = Activation(
         snapshots,
         engine,
@@ -125,8 +124,9 @@ def incarnate(
             activation,
             scorer,
             feed,
-            bounds,
+            _bounds(admin, topic_id),
             pauses=lambda: watch.current,
+            tracer=trace,
         )
         loop = ShardLoop(parts, settings.shard, quarantine, meter)
         reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
@@ -135,6 +135,14 @@ def incarnate(
         feed.start(incarnation.status)
         ends.pop_all()
     return incarnation
+
+
+def _bounds(admin: KafkaAdmin, topic_id: str) -> Bounds:
+    def bounds(partitions: Sequence[int]) -> Mapping[int, LogBounds]:
+        marks = admin.watermarks()
+        return {p: LogBounds(topic_id, *marks[p]) for p in partitions}
+
+    return bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +183,31 @@ def _dsn(settings: Settings) -> str:
     return settings.postgres.dsn.get_secret_value()
 
 
-def _writers(settings: ShardSettings, sinks: _Sinks, feed: LiveFeed) -> list[SinkWriter]:
+def _writers(
+    settings: ShardSettings, sinks: _Sinks, feed: LiveFeed, trace: Tracer
+) -> list[SinkWriter]:
     backlog_max = settings.commit_backlog_max
+
+    def alerts_written(effects: Effects, advance: Mapping[int, Advance]) -> None:
+        trace.committed(sinks.alerts.name, advance)
+        feed.committed(effects)
+
+    def kafka_written(_: Effects, advance: Mapping[int, Advance]) -> None:
+        trace.committed(sinks.kafka.name, advance)
+
     return [
         SinkWriter(
             sinks.alerts,
             interval_s=settings.alert_commit_interval_ms / 1000,
             backlog_max=backlog_max,
             urgent=lambda effects: bool(effects.alerts),
-            written=feed.committed,
+            written=alerts_written,
         ),
         SinkWriter(
             sinks.kafka,
             interval_s=settings.kafka_commit_interval_ms / 1000,
             backlog_max=backlog_max,
+            written=kafka_written,
         ),
         SinkWriter(
             sinks.rollups,

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.alert_watch import AlertWatch
 from benchmarks.check import await_processed, check
 from benchmarks.child import said, start_module
-from benchmarks.figures import Sent, measured, notes_of
+from benchmarks.figures import Seen, Sent, measured, notes_of, steady_us
 from benchmarks.lag_watch import LagWatch
 from benchmarks.limit_run import measure_limit
 from benchmarks.plan import LoadPlan
@@ -19,6 +19,7 @@ from benchmarks.processes import ProcessWatch
 from benchmarks.report import Run
 from benchmarks.score_watch import ScoreWatch
 from benchmarks.stack import MeasuredStack
+from benchmarks.stages import stages
 from benchmarks.steadiness import is_flat
 from benchmarks.windows import SentFleet, WindowLedger
 from devstack.processes import STACK_VARIABLE
@@ -75,6 +76,11 @@ class _Watches:
         watches.processes.start()
         return watches
 
+    def stop(self) -> Seen:
+        """End watching."""
+        received, alerts = self.scores.stop(), self.alerts.stop()
+        return Seen(received, alerts, self.processes.stop(), self.lag.stop())
+
     def progress(self, elapsed_s: float) -> Progress:
         lag = self.lag.messages[-1] if self.lag.messages else 0
         return Progress(elapsed_s, self.scores.count, self.alerts.count, lag)
@@ -96,14 +102,18 @@ def run(
         await_processed(stack.settings, _AFTERWARDS_S)
     except RetryLater as error:
         problems.append(str(error))
-    received = watches.scores.stop()
-    alerts = watches.alerts.stop()
-    usages = watches.processes.stop()
-    lag = watches.lag.stop()
+    seen = watches.stop()
     limit = measure_limit(stack.settings, plan)
-    tally = sent.ledger.tally([(each.key, each.start_us) for each in received])
-    run = Run(measured(plan, sent, tally, received, alerts, usages, lag, limit), problems=problems)
-    run.notes += notes_of(plan, sent, received, alerts, lag)
+    tally = sent.ledger.tally([(each.key, each.start_us) for each in seen.received])
+    passed = stages(
+        stack.settings.shard.trace_folder,
+        sent.ledger,
+        seen.received,
+        seen.alerts,
+        from_us=steady_us(plan, sent.start_us),
+    )
+    run = Run(measured(plan, sent, tally, seen, limit, passed), problems=problems)
+    run.notes += notes_of(plan, sent, seen)
     if tally.lost or tally.doubled or tally.unexpected:
         run.problems.append(
             f"{tally.lost} windows lost, {tally.doubled} doubled, {tally.unexpected} unexpected"
@@ -113,7 +123,7 @@ def run(
     if options.memory_flat:
         run.problems += [
             f"memory grows: {each.name}, by thirds of the run {each.rss_thirds_mb} MB"
-            for each in usages
+            for each in seen.usages
             if not is_flat(each.rss_thirds_mb)
         ]
     if options.checked:
@@ -161,8 +171,9 @@ def _load(
             process.wait(5)
     fleet = plan.fleet(start_us=start_us)
     first_us = np.array([fleet.time_us(device, 0) for device in range(plan.devices)])
+    due_us, sent_us = np.load(due_file)
     ledger = WindowLedger(
-        plan.profile, SentFleet(fleet.keys, first_us, np.load(due_file), plan.frame_samples)
+        plan.profile, SentFleet(fleet.keys, first_us, due_us, sent_us, plan.frame_samples)
     )
     return Sent(start_us, done, ledger, killed_us, views_us)
 

@@ -10,6 +10,7 @@ from benchmarks.plan import LoadPlan
 from benchmarks.processes import Usage
 from benchmarks.report import Latency, Measured
 from benchmarks.score_watch import Received, longest_silence_s
+from benchmarks.stages import Stages
 from benchmarks.windows import Tally, WindowLedger
 
 _STEADY_S = 2.0
@@ -28,28 +29,37 @@ class Sent:
     """Latencies of device views during the load."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the watches saw. lag: samples, in messages."""
+
+    received: list[Received]
+    alerts: list[VisibleAlert]
+    usages: list[Usage]
+    lag: list[int]
+
+
 def measured(
     plan: LoadPlan,
     sent: Sent,
     tally: Tally,
-    received: list[Received],
-    alerts: list[VisibleAlert],
-    usages: list[Usage],
-    lag: list[int],
+    seen: Seen,
     limit: LimitResult,
+    passed: Stages,
 ) -> Measured:
-    """The figures of a run. lag: samples, in messages."""
+    """The figures of a run."""
     done, ledger = sent.done, sent.ledger
-    steady_us = sent.start_us + plan.lateness_ms * 1000 + round(_STEADY_S * 1e6)
+    received, alerts, usages = seen.received, seen.alerts, seen.usages
+    from_us = steady_us(plan, sent.start_us)
     to_score = [
         each.received_us - ledger.due_us(each.key, each.end_us)
         for each in received
-        if each.end_us > steady_us and ledger.knows(each.key)
+        if each.end_us > from_us and ledger.knows(each.key)
     ]
     to_alert = [
         max(each.committed_us, each.received_us or 0) - ledger.due_us(each.key, each.window_end_us)
         for each in alerts
-        if each.window_end_us > steady_us and ledger.knows(each.key)
+        if each.window_end_us > from_us and ledger.knows(each.key)
     ]
     begun_us = sent.start_us + plan.behind_us
     scored_s = (max((each.received_us for each in received), default=begun_us) - begun_us) / 1e6
@@ -64,22 +74,26 @@ def measured(
         frame_to_score_ms=Latency.of(to_score),
         frame_to_alert_ms=Latency.of(to_alert),
         device_view_ms=Latency.of(sent.views_us),
+        stages_ms=passed,
         engine_cpu_s_per_million_samples=round(engine_s / max(1, done["accepted"]) * 1e6, 4),
         limit_cpu_s_per_million_samples=round(limit.cpu_s_per_million_samples, 4),
-        max_lag_messages=max(lag, default=0),
+        max_lag_messages=max(seen.lag, default=0),
         processes=usages,
     )
+
+
+def steady_us(plan: LoadPlan, start_us: int) -> int:
+    """Event time from which windows are timed."""
+    return start_us + plan.lateness_ms * 1000 + round(_STEADY_S * 1e6)
 
 
 def notes_of(
     plan: LoadPlan,
     sent: Sent,
-    received: list[Received],
-    alerts: list[VisibleAlert],
-    lag: list[int],
+    seen: Seen,
 ) -> list[str]:
     """What the figures do not say."""
-    done = sent.done
+    done, received, alerts, lag = sent.done, seen.received, seen.alerts, seen.lag
     second_messages = round(plan.devices * 1000 / plan.frame_ms)
     unseen = sum(each.received_us is None for each in alerts)
     notes = [

@@ -1,8 +1,9 @@
 """The load, as a process of its own: `python -m benchmarks.generator PLAN.json DUE.npy`.
 
 It prints one line of JSON when it begins and one when it is done, and stores when each frame was
-due; over HTTP also, beside that file, which frames were answered 202 and when. Frames are made
-ahead by a thread, so that making them does not delay sending them.
+due and when it was sent, int64 [2, devices, frames], epoch microseconds; over HTTP also, beside
+that file, which frames were answered 202 and when. Frames are made ahead by a thread, so that
+making them does not delay sending them.
 """
 
 import json
@@ -67,14 +68,17 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     maker = Thread(target=_make, args=(fleet, plan.rounds, rounds), daemon=True)
     maker.start()
     print(json.dumps(asdict(Begun(fleet.start_us))), flush=True)
-    due_us = np.full((plan.devices, plan.rounds), np.iinfo(np.int64).max)
+    due_us, sent_us = np.full((2, plan.devices, plan.rounds), np.iinfo(np.int64).max)
     late_us = 0
     while (frames := rounds.get()) is not None:
-        late_us = max(late_us, _send(target, frames, plan.behind_us))
-        np.minimum.at(due_us, (frames.device, frames.sequence), frames.due_us + plan.behind_us)
+        begun_us, late = _send(target, frames, plan.behind_us)
+        late_us = max(late_us, late)
+        of = frames.device, frames.sequence
+        np.minimum.at(due_us, of, frames.due_us + plan.behind_us)
+        np.minimum.at(sent_us, of, begun_us)
     seconds = (time.time_ns() // 1000 - fleet.start_us - plan.behind_us) / 1e6
     target.close(_CLOSE_S)
-    np.save(due_file, due_us)
+    np.save(due_file, np.stack((due_us, sent_us)))
     answers.save(due_file)
     counts = target.tally.counts()
     return Done(
@@ -109,9 +113,10 @@ def _make(fleet: Fleet, count: int, rounds: "Queue[Frames | None]") -> None:
     rounds.put(None)
 
 
-def _send(target: Target, frames: Frames, behind_us: int) -> int:
-    """Send each frame when it is due; returns how late the latest was."""
+def _send(target: Target, frames: Frames, behind_us: int) -> tuple[I64, int]:
+    """Send each frame when it is due; returns when each was, and how late the latest was."""
     due_us: I64 = frames.due_us + behind_us
+    sent_us = np.empty_like(due_us)
     begin = late_us = 0
     while begin < len(frames):
         now_us = time.time_ns() // 1000
@@ -120,9 +125,10 @@ def _send(target: Target, frames: Frames, behind_us: int) -> int:
             time.sleep(_NAP_S)
             continue
         late_us = max(late_us, now_us - int(due_us[begin]))
+        sent_us[begin:end] = now_us
         target.send(frames.part(begin, end))
         begin = end
-    return late_us
+    return sent_us, late_us
 
 
 if __name__ == "__main__":

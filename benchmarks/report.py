@@ -41,6 +41,8 @@ class Measured:
     frame_to_alert_ms: Latency
     device_view_ms: Latency
     """A device's state through its handle, asked from another process during the load."""
+    stages_ms: dict[str, dict[str, Latency]]
+    """Of sampled alerts and scores, what each stage took: see benchmarks.stages."""
     engine_cpu_s_per_million_samples: float
     limit_cpu_s_per_million_samples: float
     max_lag_messages: int

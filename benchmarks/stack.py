@@ -31,11 +31,17 @@ class MeasuredStack:
 def measured_stack(
     settings: Settings, on_change: Callable[[StackState], None]
 ) -> Iterator[MeasuredStack]:
-    """The stack of `settings.data_folder` if it runs, else a fresh one on free ports."""
+    """The stack of `settings.data_folder` if it runs, else a fresh one on free ports.
+
+    The shards of a fresh one note when results passed their stages.
+    """
     if (running := running_stack(settings.data_folder)) and running.phase == "ready":
         yield MeasuredStack(settings_of_running(settings), running.stack_id, running.page)
         return
     own = on_free_ports(settings)
+    trace_folder = own.data_folder.absolute() / "trace"
+    traced = own.shard.model_copy(update={"trace_folder": trace_folder})
+    own = own.model_copy(update={"shard": traced})
     shutil.rmtree(own.data_folder, ignore_errors=True)
     with fresh_stack(own, on_change) as stack:
         yield stack

@@ -16,12 +16,13 @@ class SentFleet:
     """What was sent: every device `samples` samples without a gap, in frames of `frame_samples`.
 
     first_us: event time of each device's first sample, int64 [devices]. due_us: when each frame's
-    first copy was to be sent, int64 [devices, frames].
+    first copy was to be sent, sent_us: when it was, int64 [devices, frames].
     """
 
     keys: list[bytes]
     first_us: I64
     due_us: I64
+    sent_us: I64
     frame_samples: int
 
     @property
@@ -59,7 +60,8 @@ class WindowLedger:
         spare = size - int(np.ceil(profile.window.coverage_min * size))
         self._k_first: I64 = -(-(self._first - spare - self._phase) // hop)
         # A window closes when every frame up to its end is there, also a delayed earlier one.
-        self._complete_us: I64 = np.maximum.accumulate(fleet.due_us, axis=1)
+        self._due_us: I64 = np.maximum.accumulate(fleet.due_us, axis=1)
+        self._sent_us: I64 = np.maximum.accumulate(fleet.sent_us, axis=1)
         self._k_end: I64 = (self._first + fleet.samples - size - self._phase) // hop + 1
 
     def tally(self, seen: list[tuple[bytes, int]]) -> Tally:
@@ -91,11 +93,18 @@ class WindowLedger:
 
     def due_us(self, key: bytes, window_end_us: int) -> int:
         """When the frame that completes this window was to be sent."""
+        return int(self._due_us[self._frame(key, window_end_us)])
+
+    def sent_us(self, key: bytes, window_end_us: int) -> int:
+        """When the frame that completes this window was sent."""
+        return int(self._sent_us[self._frame(key, window_end_us)])
+
+    def _frame(self, key: bytes, window_end_us: int) -> tuple[int, int]:
         period_us = self._profile.period_ns / 1000
         device = self._device[key]
         elapsed_us = window_end_us - period_us / 2 - int(self._fleet.first_us[device])
         frame = int(elapsed_us // (self._fleet.frame_samples * period_us))
-        return int(self._complete_us[device, frame])
+        return device, frame
 
     def knows(self, key: bytes) -> bool:
         """Whether the device is of this run."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.bench_devices import devices
-from cli.bench_output import JsonFile, write_report
+from cli.bench_output import JsonFile, print_run, write_report
 
 if TYPE_CHECKING:
     from benchmarks.e2e import Options
     from benchmarks.plan import LoadPlan
-    from benchmarks.report import Run
 
 SHARE_MIN = 0.8
 """What exactly-once must keep of the throughput without."""
@@ -112,7 +111,7 @@ def _run(plan: "LoadPlan", options: "Options", json_file: Path | None) -> None:
             )
     write_report(result.measured.to_json(), json_file)
     if not quiet:
-        _print(result)
+        print_run(result)
     raise typer.Exit(1 if result.problems else 0)
 
 
@@ -201,42 +200,3 @@ def _plan(
         ill=ill,
         profile_file=str(settings.profiles_folder / f"{settings.default_profile}.yaml"),
     )
-
-
-def _print(result: "Run") -> None:
-    from dataclasses import asdict
-
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    measured = asdict(result.measured)
-    processes = measured.pop("processes")
-    figures = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    figures.add_column(no_wrap=True)
-    figures.add_column(no_wrap=True)
-    for name, value in measured.items():
-        text = (
-            "  ".join(f"{part} {number:,.0f}" for part, number in value.items())
-            if isinstance(value, dict)
-            else f"{value:,}"
-        )
-        figures.add_row(name, text)
-    console.print(figures)
-    used = Table(
-        "process",
-        "CPU s",
-        "peak MB",
-        "by thirds",
-        box=None,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
-    for usage in processes:
-        thirds = ", ".join(f"{each:.0f}" for each in usage["rss_thirds_mb"])
-        used.add_row(usage["name"], f"{usage['cpu_s']:.1f}", f"{usage['rss_peak_mb']:.0f}", thirds)
-    console.print(used)
-    for note in result.notes:
-        console.print(note, soft_wrap=True)
-    for problem in result.problems:
-        console.print(f"[red]✗[/] {problem}", soft_wrap=True)

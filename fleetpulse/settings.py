@@ -113,6 +113,8 @@ class ShardSettings(_Group):
     """at-least-once: no Kafka transactions; a crash repeats results there. To measure the price."""
     transaction_timeout_ms: int = Field(4500, ge=1000)
     """After this a stopped shard's open Kafka transaction no longer holds up readers."""
+    trace_folder: Path | None = None
+    """Where shards note when sampled results passed each stage, to measure; None: nowhere."""
 
 
 class RecomputeSettings(_Group):

@@ -154,13 +154,20 @@ class World:
         """A loop, its reader, and what ends its threads."""
         engine, ownership = Engine(PARTITIONS), Ownership()
         feed = Told(engine, self.told)
+
+        def told(effects: Effects, _: Mapping[int, Advance]) -> None:
+            feed.committed(effects)
+
+        def nobody(_effects: Effects, _advance: Mapping[int, Advance]) -> None:
+            pass
+
         sinks = [FailingSink(self.sink(name), self._chance, self._failure_rate) for name in SINKS]
         writers = [
             SinkWriter(
                 sink,
                 interval_s=0.001,
                 backlog_max=4,
-                written=feed.committed if sink.name == ALERT_SINK else lambda _: None,
+                written=told if sink.name == ALERT_SINK else nobody,
             )
             for sink in sinks
         ]

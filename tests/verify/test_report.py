@@ -20,6 +20,7 @@ KEYS = {
     "frame_to_score_ms",
     "frame_to_alert_ms",
     "device_view_ms",
+    "stages_ms",
     "engine_cpu_s_per_million_samples",
     "limit_cpu_s_per_million_samples",
     "max_lag_messages",
@@ -31,11 +32,15 @@ def test_the_json_has_exactly_its_keys() -> None:
     latency = Latency.of([1000, 2000, 3000])
     nothing = Latency.of([])
     usages = [Usage("shard", 1, 2, [1, 2, 2])]
-    measured = Measured(1.0, 1.0, 1.0, 3, 0, 0, latency, nothing, nothing, math.nan, 0.2, 5, usages)
+    stages = {"alert": {"broker": latency}}
+    measured = Measured(
+        1.0, 1.0, 1.0, 3, 0, 0, latency, nothing, nothing, stages, math.nan, 0.2, 5, usages
+    )
     report = json.loads(json.dumps(measured.to_json(), allow_nan=False))
     assert report.keys() == KEYS
     assert report["frame_to_score_ms"] == {"p50": 2.0, "p90": 2.8, "p99": 2.98, "max": 3.0}
     assert report["frame_to_alert_ms"]["p99"] is None, "nothing measured is null, not 0"
+    assert report["stages_ms"]["alert"]["broker"]["p50"] == 2.0
     assert report["processes"] == [
         {"name": "shard", "cpu_s": 1, "rss_peak_mb": 2, "rss_thirds_mb": [1, 2, 2]}
     ]

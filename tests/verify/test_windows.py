@@ -23,7 +23,8 @@ def sent(tmp_path: Path, used: Profile) -> tuple[WindowLedger, list[tuple[bytes,
     seen = [(key, start) for key, start, _ in log.outcome().scores]
     due_us = first_us[:, None] + np.arange(FRAMES) * FRAME * 100_000 + (FRAME - 1) * 100_000
     due_us[1, 3] += 500_000
-    return WindowLedger(used, SentFleet(KEYS, first_us, due_us, FRAME)), seen
+    sent_us = due_us + 1000
+    return WindowLedger(used, SentFleet(KEYS, first_us, due_us, sent_us, FRAME)), seen
 
 
 @pytest.mark.parametrize("coverage_min", [0.5, 0.9, 1.0])
@@ -55,6 +56,7 @@ def test_a_window_is_due_with_the_frame_that_completes_it(tmp_path: Path) -> Non
     assert ledger.due_us(KEYS[0], start_us + 400_000) == start_us + 300_000
     assert ledger.due_us(KEYS[0], start_us + 500_000) == start_us + 700_000
     assert ledger.due_us(KEYS[1], start_us + 500_000) == start_us + 400_000
+    assert ledger.sent_us(KEYS[1], start_us + 500_000) == start_us + 401_000
     delayed_us = start_us + 1_600_000 + 500_000
     assert ledger.due_us(KEYS[1], start_us + 1_700_000) == delayed_us
     assert ledger.due_us(KEYS[1], start_us + 2_100_000) == delayed_us, "it waits for frame 3"
