@@ -8,6 +8,7 @@ from actors.activation import Activation
 from actors.commit import Commit
 from actors.feed import LiveFeed, Publish
 from actors.meter import Meter
+from actors.partition_keeper import PartitionKeeper
 from actors.partitions import Ownership
 from actors.pause_watch import PauseWatch
 from actors.quarantine import Quarantine
@@ -23,6 +24,7 @@ from adapters.kafka.effect_sink import KafkaEffectSink
 from adapters.kafka.log_reader import KafkaLogReader, Membership
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.partition_pauses import PostgresPartitionPauses
+from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.rollup_sink import PostgresRollupSink
 from adapters.snapshots.place import snapshot_store
 from fleetpulse.effects import Effects
@@ -42,6 +44,7 @@ class Incarnation:
     reader: KafkaLogReader
     meter: Meter
     watch: PauseWatch
+    keeper: PartitionKeeper
 
     def status(self) -> ShardStatus:
         """The shard's state now."""
@@ -66,6 +69,7 @@ class Incarnation:
             ends.callback(self.parts.activation.close)
             ends.callback(self.parts.feed.close)
             ends.callback(self.watch.close)
+            ends.callback(self.keeper.close)
 
 
 def incarnate(
@@ -131,7 +135,7 @@ def incarnate(
         loop = ShardLoop(parts, settings.shard, quarantine, meter)
         reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
         loop.attach(reader)
-        incarnation = Incarnation(loop, parts, reader, meter, watch)
+        incarnation = Incarnation(loop, parts, reader, meter, watch, _keeper(settings))
         feed.start(incarnation.status)
         ends.pop_all()
     return incarnation
@@ -143,6 +147,11 @@ def _bounds(admin: KafkaAdmin, topic_id: str) -> Bounds:
         return {p: LogBounds(topic_id, *marks[p]) for p in partitions}
 
     return bounds
+
+
+def _keeper(settings: Settings) -> PartitionKeeper:
+    retention = PostgresRetention(_dsn(settings), settings.retention)
+    return PartitionKeeper(retention, interval_s=settings.retention.interval_s)
 
 
 @dataclass(frozen=True, slots=True)

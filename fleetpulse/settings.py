@@ -117,6 +117,25 @@ class ShardSettings(_Group):
     """Where shards note when sampled results passed each stage, to measure; None: nowhere."""
 
 
+class RetentionSettings(_Group):
+    """How long the database keeps rows, by event time; 0 keeps them for good."""
+
+    minute_days: float = Field(90.0, ge=0)
+    """Rollups by minute; they leave by the day."""
+    hour_days: float = Field(730.0, ge=0)
+    """Rollups by hour; they leave by the month."""
+    day_days: float = Field(0.0, ge=0)
+    """Rollups by day; they leave by the year."""
+    alert_days: float = Field(730.0, ge=0)
+    """Alerts, by the month in which they were raised; open ones hold their month."""
+    session_days: float = Field(730.0, ge=0)
+    """Sessions, by the month in which they started; running ones hold their month."""
+    ahead: int = Field(2, ge=0, le=60)
+    """Partitions of each table that are made before their time comes."""
+    interval_s: float = Field(300.0, ge=1)
+    """Time between two looks of a shard at the partitions."""
+
+
 class RecomputeSettings(_Group):
     """Corrections of what is past."""
 
@@ -183,6 +202,7 @@ class Settings(BaseSettings):
     shard: ShardSettings = ShardSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     recompute: RecomputeSettings = RecomputeSettings()
+    retention: RetentionSettings = RetentionSettings()
     ray: RaySettings = RaySettings()
     model: ModelSettings = ModelSettings()
 

@@ -47,8 +47,8 @@ class PostgresAlertSink(PostgresSink):
 
     def __init__(self, dsn: str, *, topic_id: str) -> None:
         super().__init__(dsn, topic_id=topic_id)
-        self._alerts = TimePartitions("alerts", "M")
-        self._sessions = TimePartitions("sessions", "M")
+        self._alerts = TimePartitions("alerts")
+        self._sessions = TimePartitions("sessions")
         self._partitions = (self._alerts, self._sessions)
 
     def _has_rows(self, effects: Effects) -> bool:

@@ -64,11 +64,25 @@ class PostgresSink(ABC):
             if not self._has_rows(effects):
                 self._advance(connection, advance)
                 return
-            self._prepare(connection, effects)
-            with connection.transaction():
-                self._stage(connection, effects)
-                self._advance(connection, advance)
-                self._apply(connection, effects)
+            try:
+                self._write_rows(connection, effects, advance)
+            except errors.CheckViolation:
+                # Retention dropped a partition that was known: nothing was written.
+                for partitions in self._partitions:
+                    partitions.forget()
+                self._write_rows(connection, effects, advance)
+
+    def _write_rows(
+        self,
+        connection: psycopg.Connection[Any],
+        effects: Effects,
+        advance: Mapping[int, Advance],
+    ) -> None:
+        self._prepare(connection, effects)
+        with connection.transaction():
+            self._stage(connection, effects)
+            self._advance(connection, advance)
+            self._apply(connection, effects)
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,6 +138,4 @@ class PostgresSink(ABC):
             self.close()
             raise
         except errors.CheckViolation as error:
-            for partitions in self._partitions:
-                partitions.forget()
             raise RetryLater(f"sink {self.name}: {error}", retry_after_s=0.1) from error

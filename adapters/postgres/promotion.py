@@ -97,7 +97,7 @@ class Promotion:
     def __init__(self, blackboard: Blackboard) -> None:
         self._blackboard = blackboard
         self._rollups = RollupTables()
-        self._alerts = TimePartitions("alerts", "M")
+        self._alerts = TimePartitions("alerts")
 
     def promote(
         self,
@@ -111,6 +111,8 @@ class Promotion:
         """All of it in one transaction; answers the view epoch. Fenced when the lease is lost."""
         rows = [*correction.rollups, *correction.withheld]
         with self._blackboard.session() as connection:
+            for partitions in (self._alerts, *self._rollups.of.values()):
+                partitions.forget()  # retention may have dropped one since the last promotion
             self._rollups.prepare(connection, rows)
             raised_us = np.array([x.raised.raised_at_us for x in correction.alerts], np.int64)
             self._alerts.ensure(connection, raised_us)

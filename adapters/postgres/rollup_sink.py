@@ -42,9 +42,9 @@ class RollupTables:
 
     def __init__(self) -> None:
         self.of: dict[Resolution, TimePartitions] = {
-            "minute": TimePartitions("rollup_minute", "D"),
-            "hour": TimePartitions("rollup_hour", "M"),
-            "day": TimePartitions("rollup_day", "Y"),
+            "minute": TimePartitions("rollup_minute"),
+            "hour": TimePartitions("rollup_hour"),
+            "day": TimePartitions("rollup_day"),
         }
 
     def prepare(self, connection: psycopg.Connection[Any], rollups: list[RollupRows]) -> None:
