@@ -2,13 +2,13 @@
 SECONDS ?= 1800
 SEED ?= 1
 
-.PHONY: help setup demo test check bench chaos format generate
+.PHONY: help setup demo test check bench bench-fleet chaos format generate
 SHELL := bash
 BIN := .venv/bin
 READY := .venv/.ready
 
 help:  ## list the words
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv from the locked packages (seconds when nothing changed)
 	@echo "ready: $(BIN)/fleetpulse --help"
@@ -32,6 +32,9 @@ check: $(READY)  ## format, lint, types, layers, generated files: what CI checks
 
 bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit in the same run
 	@$(BIN)/fleetpulse bench e2e && $(BIN)/fleetpulse bench limit
+
+bench-fleet: $(READY)  ## one job on our engine and its alternatives; see docs/notes/bench.md
+	@$(BIN)/fleetpulse bench fleet && $(BIN)/fleetpulse bench fleet --no-model
 
 chaos: $(READY)  ## strike every part of a stack under load: make chaos SECONDS=1800 SEED=1
 	@$(BIN)/fleetpulse chaos --seconds $(SECONDS) --seed $(SEED)

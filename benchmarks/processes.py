@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
+import numpy as np
 import psutil
 
 from benchmarks.steadiness import thirds
@@ -58,6 +59,10 @@ class ProcessWatch:
 
     variable: str
     value: str
+    roots: frozenset[int] = frozenset()
+    """Processes that are watched without having it, and what they start."""
+    interval_s: float = _INTERVAL_S
+    _history: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     _known: dict[int, _Watched | None] = field(default_factory=dict)
     _rss_mb: dict[str, list[float]] = field(default_factory=dict)
     _sampled_s: float = -_MEMORY_INTERVAL_S
@@ -78,10 +83,6 @@ class ProcessWatch:
         if self._thread is not None:
             self._thread.join(5)
         self._look(new_cpu=True)
-        cpu: dict[str, float] = {}
-        for watched in [*self._ended, *filter(None, self._known.values())]:
-            spent = max(0.0, watched.cpu_s - watched.cpu_before_s)
-            cpu[watched.role] = cpu.get(watched.role, 0.0) + spent
         usages = [
             Usage(
                 role,
@@ -89,9 +90,24 @@ class ProcessWatch:
                 round(self._rss_peak.get(role, 0) / 2**20, 1),
                 thirds(self._rss_mb.get(role, [])),
             )
-            for role, spent in cpu.items()
+            for role, spent in self._spent().items()
         ]
         return sorted(usages, key=lambda usage: -usage.cpu_s)
+
+    def cpu_between(self, begin_s: float, end_s: float) -> dict[str, float]:
+        """CPU seconds by role between two times on time.time's scale, straight between samples."""
+        times = [at_s for at_s, _ in self._history]
+        roles = sorted({role for _, cpu in self._history for role in cpu})
+        spent = {}
+        for role in roles:
+            used = [cpu.get(role, 0.0) for _, cpu in self._history]
+            begin, end = np.interp([begin_s, end_s], times, used)
+            spent[role] = float(end - begin)
+        return spent
+
+    def peaks_mb(self) -> dict[str, float]:
+        """Highest memory by role so far."""
+        return {role: peak / 2**20 for role, peak in self._rss_peak.items()}
 
     def pids(self, role: str) -> list[int]:
         """Living processes of a role, by age."""
@@ -100,8 +116,15 @@ class ProcessWatch:
         return [each.pid for each in sorted(alive, key=psutil.Process.create_time)]
 
     def _run(self) -> None:
-        while not self._stop.wait(_INTERVAL_S):
+        while not self._stop.wait(self.interval_s):
             self._look(new_cpu=True)
+
+    def _spent(self) -> dict[str, float]:
+        cpu: dict[str, float] = {}
+        for watched in [*self._ended, *filter(None, self._known.values())]:
+            spent = max(0.0, watched.cpu_s - watched.cpu_before_s)
+            cpu[watched.role] = cpu.get(watched.role, 0.0) + spent
+        return cpu
 
     def _look(self, *, new_cpu: bool) -> None:
         pids = set(psutil.pids())
@@ -117,6 +140,7 @@ class ProcessWatch:
                 self._known[pid] = None
             elif watched:
                 rss[watched.role] = rss.get(watched.role, 0) + watched.rss
+        self._history.append((time.time(), self._spent()))
         for role, total in rss.items():
             self._rss_peak[role] = max(self._rss_peak.get(role, 0), total)
         if time.monotonic() - self._sampled_s >= _MEMORY_INTERVAL_S:
@@ -129,7 +153,7 @@ class ProcessWatch:
         try:
             process = psutil.Process(pid)
             # PostgreSQL's backends overwrite their environment with their title.
-            ours = self._known.get(process.ppid()) is not None
+            ours = pid in self.roots or self._known.get(process.ppid()) is not None
             if not ours and process.environ().get(self.variable) != self.value:
                 return None
             used = process.cpu_times()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.bench_devices import devices
+from cli.bench_fleet import fleet
 from cli.bench_output import JsonFile, print_run, write_report
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(e2e)
     bench.command()(limit)
     bench.command()(devices)
+    bench.command()(fleet)
     bench.command()(soak)
     bench.command("exactly-once")(exactly_once)
     app.add_typer(bench, name="bench")

@@ -31,6 +31,10 @@ class StartProgress:
     ) -> None:
         self._spinner.stop()
 
+    def note(self, what: str) -> None:
+        """What is under way now."""
+        self._spinner.update(what)
+
     def show(self, state: StackState) -> None:
         """Print what is new."""
         for part in state.parts:
