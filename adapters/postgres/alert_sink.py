@@ -66,7 +66,7 @@ class PostgresAlertSink(PostgresSink):
         started_us = np.array([each.started_at_us for each in effects.sessions], np.int64)
         self._sessions.ensure(connection, started_us)
 
-    def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+    def _write_bulk(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         """Nothing: the rows travel with their statements."""
 
     def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:

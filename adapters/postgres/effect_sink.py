@@ -55,7 +55,7 @@ class PostgresSink(ABC):
     def write(self, effects: Effects, advance: Mapping[int, Advance]) -> None:
         """Rows and progress in one transaction.
 
-        The rows are staged before the progress rows are locked: while a slow or stopped owner
+        Bulk rows are written before the progress rows are locked: while a slow or stopped owner
         sends them, its successor can already claim. A connection lost during the commit is
         RetryLater too; repeating the write then raises Fenced if the commit had succeeded, and
         the next claim tells how far the sink is.
@@ -80,7 +80,7 @@ class PostgresSink(ABC):
     ) -> None:
         self._prepare(connection, effects)
         with connection.transaction():
-            self._stage(connection, effects)
+            self._write_bulk(connection, effects)
             self._advance(connection, advance)
             self._apply(connection, effects)
 
@@ -96,15 +96,19 @@ class PostgresSink(ABC):
 
     @abstractmethod
     def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        """Make the partitions that the rows need; outside the transaction."""
+        """Make what the rows need to be there; outside the transaction."""
 
     @abstractmethod
-    def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        """Send bulk rows to where they lock nothing."""
+    def _write_bulk(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+        """Write what is sent in one large statement. Should the advance be refused, it is undone.
+
+        Nothing else of the transaction may lock anything before it: no timeout of the server's
+        ends a client that is stopped while it sends a statement.
+        """
 
     @abstractmethod
     def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
-        """Write the rows."""
+        """Write the other rows."""
 
     def _advance(self, connection: psycopg.Connection[Any], advance: Mapping[int, Advance]) -> None:
         steps = sorted(advance.items())

@@ -87,7 +87,7 @@ class LateMarkSink(PostgresSink):
     def _prepare(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         """Its tables have no partitions."""
 
-    def _stage(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
+    def _write_bulk(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         """Nothing: the rows travel with their statements."""
 
     def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:

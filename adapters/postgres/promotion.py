@@ -119,8 +119,7 @@ class Promotion:
             with connection.transaction():
                 view_epoch = _next_epoch(connection, job)
                 _advance(connection, job, correction, view_epoch, log_offset, due_s)
-                self._rollups.stage(connection, rows)
-                self._rollups.apply(connection, rows, view_epoch=view_epoch)
+                self._rollups.write(connection, rows, view_epoch=view_epoch)
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
                 withdrawn = _withdraw(connection, job, correction, view_epoch)

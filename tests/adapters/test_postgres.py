@@ -1,11 +1,9 @@
 """What only the PostgreSQL sinks do: schema, time partitions, order-safe rows, lost connections."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import psycopg
 import pytest
 
@@ -18,44 +16,10 @@ from fleetpulse.effects import DeviceSeen, Effects, Forgotten, Presence
 from fleetpulse.errors import ConfigError, DatabaseUnavailable, Fenced
 from fleetpulse.ports import Advance
 from fleetpulse.settings import PostgresSettings
+from tests.adapters.written import write
 from tests.contracts.cases import T0_US, alert, effects, session
 
 GONE = Forgotten(0, 2, T0_US, "default", "pump-1")
-
-
-@pytest.fixture(scope="module")
-def dsn(postgres: PostgresSettings) -> str:
-    assert postgres.dsn is not None
-    return postgres.dsn.get_secret_value()
-
-
-@pytest.fixture
-def database(dsn: str) -> Iterator[psycopg.Connection]:
-    migrate(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("TRUNCATE alerts, devices, sessions, profiles, progress, rollup_minute")
-        yield connection
-
-
-@pytest.fixture
-def alerts(dsn: str) -> Iterator[PostgresAlertSink]:
-    sink = PostgresAlertSink(dsn, topic_id="topic")
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
-def rollups(dsn: str) -> Iterator[PostgresRollupSink]:
-    sink = PostgresRollupSink(dsn, topic_id="topic")
-    yield sink
-    sink.close()
-
-
-def write(sink: PostgresAlertSink | PostgresRollupSink, *batches: Effects) -> None:
-    claim = sink.claim([0])[0]
-    at = claim.next_offset or 0
-    for number, each in enumerate(batches, at):
-        sink.write(each, {0: Advance(claim.owner_epoch, number, number + 1)})
 
 
 def test_migrating_again_changes_nothing(dsn: str, database: psycopg.Connection) -> None:
@@ -171,85 +135,6 @@ def test_a_session_that_runs_has_no_end(
     write(alerts, Effects(sessions=[session(5, ended=False)]))
     row = database.execute("SELECT ended_at, channels, score_count FROM sessions").fetchone()
     assert row == (None, None, None)
-
-
-@pytest.mark.parametrize("year", [1999, 2013, 2026, 2041])
-def test_event_time_may_lie_anywhere(
-    database: psycopg.Connection, rollups: PostgresRollupSink, year: int
-) -> None:
-    batch = effects(0, 1, 2)
-    bucket_us = np.array(
-        [
-            int(np.datetime64(f"{year}-{at}", "us").astype(np.int64))
-            for at in ("01-01T00:00", "06-30T23:59", "12-31T23:59")
-        ]
-    )
-    write(rollups, Effects(rollups=[replace(batch.rollups[0], bucket_us=bucket_us)]))
-    rows = database.execute(
-        "SELECT extract(epoch FROM bucket)::bigint * 1000000, tenant, device_id, profile, count,"
-        " min, score_max FROM rollup_minute ORDER BY bucket"
-    ).fetchall()
-    assert [each[0] for each in rows] == bucket_us.tolist()
-    assert rows[1][1:] == ("default", "pump-1", "pump@1", [1, 1], [2.0, 3.0], 1.0)
-
-
-def test_absent_values_stay_absent(
-    database: psycopg.Connection, rollups: PostgresRollupSink
-) -> None:
-    batch = effects(0).rollups[0]
-    absent = replace(batch, min=np.array([[np.nan, 1.0]]), score_max=np.array([np.nan]))
-    write(rollups, Effects(rollups=[absent]))
-    row = database.execute("SELECT min, score_max FROM rollup_minute").fetchone()
-    assert row is not None
-    assert np.array_equal(row[0], [np.nan, 1.0], equal_nan=True)
-    assert np.isnan(row[1])
-
-
-def test_the_last_row_of_a_bucket_counts(
-    database: psycopg.Connection, rollups: PostgresRollupSink
-) -> None:
-    first = effects(0).rollups[0]
-    second = replace(first, mean=first.mean + 10)
-    write(rollups, Effects(rollups=[first, second]))
-    write(rollups, Effects(rollups=[replace(first, mean=first.mean + 20)]))
-    assert database.execute("SELECT mean FROM rollup_minute").fetchall() == [([20.0, 21.0],)]
-
-
-def test_a_corrected_view_is_not_replaced_by_an_older_one(
-    database: psycopg.Connection, rollups: PostgresRollupSink
-) -> None:
-    write(rollups, effects(0))
-    database.execute("UPDATE rollup_minute SET view_epoch = 1, mean = '{7,7}'")
-    write(rollups, effects(0))
-    assert database.execute("SELECT mean FROM rollup_minute").fetchall() == [([7.0, 7.0],)]
-
-
-def test_hours_and_days_have_their_tables_and_seconds_none(
-    database: psycopg.Connection, rollups: PostgresRollupSink
-) -> None:
-    batch = effects(0).rollups[0]
-    write(
-        rollups,
-        Effects(rollups=[replace(batch, resolution=each) for each in ("second", "hour", "day")]),
-    )
-    for table, rows in (("rollup_minute", 0), ("rollup_hour", 1), ("rollup_day", 1)):
-        assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,)
-    assert database.execute("SELECT profile, channels FROM profiles").fetchall() == [
-        ("pump@1", ["flow", "heat"])
-    ]
-
-
-def test_a_dropped_partition_is_made_again(
-    database: psycopg.Connection, rollups: PostgresRollupSink
-) -> None:
-    write(rollups, effects(0))
-    for (name,) in database.execute(
-        "SELECT inhrelid::regclass::text FROM pg_inherits"
-        " WHERE inhparent = 'rollup_minute'::regclass"
-    ).fetchall():
-        database.execute(f"DROP TABLE {name}")
-    write(rollups, effects(1))
-    assert database.execute("SELECT count(*) FROM rollup_minute").fetchone() == (1,)
 
 
 def test_a_failing_row_leaves_no_progress(

@@ -10,7 +10,6 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from adapters.postgres.alert_sink import PostgresAlertSink
-from adapters.postgres.effect_sink import PostgresSink
 from adapters.postgres.migrate import migrate
 from adapters.postgres.reads import _ROLLUPS
 from adapters.postgres.retention import PostgresRetention
@@ -18,8 +17,8 @@ from adapters.postgres.rollup_sink import PostgresRollupSink
 from adapters.postgres.time_partitions import UNITS
 from fleetpulse.effects import Effects
 from fleetpulse.errors import DatabaseUnavailable
-from fleetpulse.ports import Advance
-from fleetpulse.settings import PostgresSettings, RetentionSettings
+from fleetpulse.settings import RetentionSettings
+from tests.adapters.written import write
 from tests.contracts.cases import alert, effects, session
 
 DAY_US = 86_400_000_000
@@ -32,16 +31,9 @@ SETTINGS = RetentionSettings(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def dsn(postgres: PostgresSettings) -> str:
-    assert postgres.dsn is not None
-    dsn = postgres.dsn.get_secret_value()
-    migrate(dsn)
-    return dsn
-
-
 @pytest.fixture
 def database(dsn: str) -> Iterator[psycopg.Connection]:
+    migrate(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("TRUNCATE progress, devices, recompute_jobs CASCADE")
         for (name,) in connection.execute("SELECT name FROM time_partitions").fetchall():
@@ -51,28 +43,8 @@ def database(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def rollups(dsn: str) -> Iterator[PostgresRollupSink]:
-    sink = PostgresRollupSink(dsn, topic_id="topic")
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
-def alerts(dsn: str) -> Iterator[PostgresAlertSink]:
-    sink = PostgresAlertSink(dsn, topic_id="topic")
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
 def retention(dsn: str) -> PostgresRetention:
     return PostgresRetention(dsn, SETTINGS)
-
-
-def write(sink: PostgresSink, written: Effects) -> None:
-    claim = sink.claim([0])[0]
-    at = claim.next_offset or 0
-    sink.write(written, {0: Advance(claim.owner_epoch, at, at + 1)})
 
 
 def minutes(*bucket_us: int) -> Effects:
