@@ -2,13 +2,13 @@
 SECONDS ?= 1800
 SEED ?= 1
 
-.PHONY: help setup demo test check bench bench-fleet chaos format generate
+.PHONY: help setup demo test check bench bench-fleet bench-smoke chaos format generate
 SHELL := bash
 BIN := .venv/bin
 READY := .venv/.ready
 
 help:  ## list the words
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv from the locked packages (seconds when nothing changed)
 	@echo "ready: $(BIN)/fleetpulse --help"
@@ -35,6 +35,9 @@ bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit 
 
 bench-fleet: $(READY)  ## one job on our engine and its alternatives; see docs/notes/bench.md
 	@$(BIN)/fleetpulse bench fleet && $(BIN)/fleetpulse bench fleet --no-model
+
+bench-smoke: $(READY)  ## has anything lost more than 25 % of its speed? ratios to bare loops, not seconds
+	@$(BIN)/fleetpulse bench smoke
 
 chaos: $(READY)  ## strike every part of a stack under load: make chaos SECONDS=1800 SEED=1
 	@$(BIN)/fleetpulse chaos --seconds $(SECONDS) --seed $(SEED)

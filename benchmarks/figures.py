@@ -1,5 +1,6 @@
 """From what was seen to the figures of the report."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ def measured(
     sent: Sent,
     tally: Tally,
     seen: Seen,
-    limit: LimitResult,
+    limit: LimitResult | None,
     passed: Stages,
 ) -> Measured:
     """The figures of a run."""
@@ -65,6 +66,7 @@ def measured(
     scored_s = (max((each.received_us for each in received), default=begun_us) - begun_us) / 1e6
     engine_s = sum(usage.cpu_s for usage in usages if usage.name == "shard")
     return Measured(
+        samples=done["accepted"],
         offered_samples_per_s=round(done["offered"] / done["seconds"], 1),
         accepted_samples_per_s=round(done["accepted"] / done["seconds"], 1),
         scored_samples_per_s=round(tally.samples_scored / scored_s, 1) if scored_s else 0.0,
@@ -76,7 +78,9 @@ def measured(
         device_view_ms=Latency.of(sent.views_us),
         stages_ms=passed,
         engine_cpu_s_per_million_samples=round(engine_s / max(1, done["accepted"]) * 1e6, 4),
-        limit_cpu_s_per_million_samples=round(limit.cpu_s_per_million_samples, 4),
+        limit_cpu_s_per_million_samples=(
+            round(limit.cpu_s_per_million_samples, 4) if limit else math.nan
+        ),
         max_lag_messages=max(seen.lag, default=0),
         processes=usages,
     )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -54,11 +55,22 @@ class LimitResult:
         return self.cpu_s / self.samples * 1e6 if self.samples else float("nan")
 
 
-class _Windows:
+class Session(Protocol):
+    """What the loop needs of ONNX Runtime's."""
+
+    def get_inputs(self) -> Any:
+        """Descriptions of the inputs."""
+
+    def run(self, names: None, fed: dict[str, Any]) -> Any:
+        """The outputs."""
+
+
+class BareWindows:
     """Rows of samples per device; windows leave in batches."""
 
-    def __init__(self, plan: LimitPlan, session: ort.InferenceSession) -> None:
+    def __init__(self, plan: LimitPlan, session: Session) -> None:
         self.scored = 0
+        self._frame_bytes, self._layout = _layout(plan)
         self._plan = plan
         self._session = session
         self._input = session.get_inputs()[0].name
@@ -66,6 +78,14 @@ class _Windows:
         rows = plan.window + plan.hop + plan.frame_samples
         self._samples = np.empty((0, rows, plan.channels), np.float32)
         self._filled = np.empty(0, np.int64)
+
+    def decoded(self, values: list[bytes]) -> NDArray[np.float32]:
+        """Canonical frames of one length: float32 [n, frame_samples, channels]."""
+        size = self._frame_bytes
+        # over HTTP the device's name follows the samples
+        cut = [value if len(value) == size else value[:size] for value in values]
+        samples: NDArray[np.float32] = np.frombuffer(b"".join(cut), self._layout)["samples"]
+        return samples
 
     def take(self, keys: list[bytes], frames: NDArray[np.float32]) -> None:
         """frames: float32 [n, frame_samples, channels], in order of arrival."""
@@ -109,7 +129,7 @@ def run(plan: LimitPlan) -> LimitResult:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    windows = _Windows(plan, session)
+    windows = BareWindows(plan, session)
     kafka = settings.kafka
     places = [Place(kafka.topic("telemetry"), p, OFFSET_BEGINNING) for p in range(kafka.partitions)]
     with consumer(kafka, **{"queued.max.messages.kbytes": 65_536}) as reader:
@@ -134,28 +154,30 @@ def _batches(reader: Consumer, first: Message | None, partitions: int) -> Iterat
         messages = reader.consume(_CONSUME_RECORDS, 0.01)
 
 
-def _take(windows: _Windows, plan: LimitPlan, messages: list[Message]) -> int:
-    body = plan.frame_samples * plan.channels * 4
-    length_bytes = 1 if body < 128 else 2 if body < 16_384 else 3
-    size = _HEADER_BYTES + length_bytes + body
+def _take(windows: BareWindows, plan: LimitPlan, messages: list[Message]) -> int:
     prefix = plan.prefix.encode()
     keys, values = [], []
     for message in messages:
         key, value = message.key(), message.value()
         if key is not None and value is not None and key.startswith(prefix):
             keys.append(key)
-            # over HTTP the device's name follows the samples
-            values.append(value if len(value) == size else value[:size])
+            values.append(value)
     if not keys:
         return 0
-    layout = np.dtype(
-        [
-            ("header", "u1", (size - body,)),
-            ("samples", "<f4", (plan.frame_samples, plan.channels)),
-        ]
-    )
-    windows.take(keys, np.frombuffer(b"".join(values), layout)["samples"])
+    windows.take(keys, windows.decoded(values))
     return len(keys) * plan.frame_samples
+
+
+def _layout(plan: LimitPlan) -> tuple[int, np.dtype[Any]]:
+    """Bytes of a frame, and where its samples are."""
+    body = plan.frame_samples * plan.channels * 4
+    length_bytes = 1 if body < 128 else 2 if body < 16_384 else 3
+    size = _HEADER_BYTES + length_bytes + body
+    fields = [
+        ("header", "u1", (size - body,)),
+        ("samples", "<f4", (plan.frame_samples, plan.channels)),
+    ]
+    return size, np.dtype(fields)
 
 
 def _usage() -> tuple[float, float]:

@@ -31,6 +31,8 @@ class Latency:
 class Measured:
     """The report; its fields are the keys of the JSON."""
 
+    samples: int
+    """Accepted."""
     offered_samples_per_s: float
     accepted_samples_per_s: float
     scored_samples_per_s: float

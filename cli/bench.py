@@ -10,6 +10,7 @@ import typer
 from cli.bench_devices import devices
 from cli.bench_fleet import fleet
 from cli.bench_output import JsonFile, print_run, write_report
+from cli.bench_smoke import smoke
 
 if TYPE_CHECKING:
     from benchmarks.e2e import Options
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(fleet)
     bench.command()(soak)
     bench.command("exactly-once")(exactly_once)
+    bench.command()(smoke)
     app.add_typer(bench, name="bench")
 
 
@@ -54,10 +56,18 @@ def e2e(
     check: Annotated[
         bool, typer.Option("--check", help="Compare all results with an offline computation.")
     ] = False,
+    rates: Annotated[
+        str, typer.Option(help="Instead: one run at each of these samples/s, as 1000,10000.")
+    ] = "",
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Instead: the highest samples/s within --p99-ms.")
+    ] = False,
+    p99_ms: Annotated[float, typer.Option(min=1, help="From frame to alert.")] = 100.0,
     json_file: JsonFile = None,
 ) -> None:
     """A fleet in real time through Kafka, shards, PostgreSQL and WebSocket."""
     from benchmarks.e2e import Options
+    from cli.bench_rates import find, measure_at, rates_of
 
     plan = _plan(
         devices=devices,
@@ -70,7 +80,12 @@ def e2e(
         lateness_ms=(2000 if disorder else 0) if lateness_ms is None else lateness_ms,
         ill=ill,
     )
-    _run(plan, Options(kill_shard_at_s=kill_shard_at, checked=check), json_file)
+    if rates:
+        measure_at(plan, rates_of(rates), p99_ms, json_file)
+    elif find_rate:
+        find(plan, p99_ms, json_file)
+    else:
+        _run(plan, Options(kill_shard_at_s=kill_shard_at, checked=check), json_file)
 
 
 def soak(

@@ -11,6 +11,7 @@ from benchmarks.report import Latency, Measured
 from benchmarks.score_watch import Received, longest_silence_s
 
 KEYS = {
+    "samples",
     "offered_samples_per_s",
     "accepted_samples_per_s",
     "scored_samples_per_s",
@@ -34,7 +35,7 @@ def test_the_json_has_exactly_its_keys() -> None:
     usages = [Usage("shard", 1, 2, [1, 2, 2])]
     stages = {"alert": {"broker": latency}}
     measured = Measured(
-        1.0, 1.0, 1.0, 3, 0, 0, latency, nothing, nothing, stages, math.nan, 0.2, 5, usages
+        9, 1.0, 1.0, 1.0, 3, 0, 0, latency, nothing, nothing, stages, math.nan, 0.2, 5, usages
     )
     report = json.loads(json.dumps(measured.to_json(), allow_nan=False))
     assert report.keys() == KEYS
