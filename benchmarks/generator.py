@@ -60,8 +60,9 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     """Send the fleet's frames when they are due."""
     settings = load_settings()
     publish(settings.kafka, [plan.profile], [plan.assignment])
-    start_us = time.time_ns() // 1000 + _LEAD_US - plan.behind_us
-    fleet = plan.fleet(start_us=start_us)
+    start_us = time.time_ns() // 1000 + _LEAD_US
+    plan = plan.begun_at(start_us)
+    fleet = plan.fleet(start_us=start_us - plan.behind_us)
     answers = AcceptedFrames()
     target = _target(plan, fleet, settings, answers)
     rounds: Queue[Frames | None] = Queue(_AHEAD_ROUNDS)

@@ -1,7 +1,7 @@
 """What a benchmark run is: fleet, load, profile. Written as JSON for the processes that need it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -34,6 +34,8 @@ class LoadPlan:
     profile_file: str
     behind_us: int = 0
     """How far event time is behind real time."""
+    minute_after_s: float | None = None
+    """Event time crosses a minute so long after the load's begin, at whatever time that is."""
     url: str = ""
     """Of the ingest, for `via` http."""
     seed: int = 1
@@ -49,6 +51,13 @@ class LoadPlan:
     def frame_ms(self) -> float:
         """Time between two frames of a device."""
         return 1000 * self.frame_samples / self.rate_hz
+
+    def begun_at(self, start_us: int) -> "LoadPlan":
+        """The plan of a load that begins at this real time."""
+        if self.minute_after_s is None:
+            return self
+        past_us = (start_us + round(self.minute_after_s * 1e6)) % 60_000_000
+        return replace(self, behind_us=past_us)
 
     @property
     def rounds(self) -> int:

@@ -1,6 +1,7 @@
 """One episode: a load of its own, some faults, then the comparison with the offline computation."""
 
 import random
+import select
 import subprocess
 import time
 from collections.abc import Callable
@@ -24,8 +25,8 @@ from benchmarks.stack import MeasuredStack
 from benchmarks.topics import Span
 from fleetpulse.errors import FleetpulseError
 
-_MINUTE_US: Final = 60_000_000
 _PROCESSED_S: Final = 120.0
+_BEGUN_S: Final = 60.0
 _SENT_S: Final = 120.0
 _TOPICS: Final = (
     "telemetry",
@@ -82,7 +83,6 @@ class EpisodeRun:
         self._say = say
         self._folder = stack.settings.data_folder / f"episode-{episode.number}"
         by_http = max(1, load.devices // 10)
-        now_us = time.time_ns() // 1000
         common = replace(
             load,
             seconds=episode.seconds,
@@ -90,7 +90,7 @@ class EpisodeRun:
             url=stack.page,
             devices=by_http,
             # A minute ends when the first fault has struck.
-            behind_us=now_us % _MINUTE_US + round((WARM_S + 2) * 1e6),
+            minute_after_s=WARM_S + 2,
         )
         run = f"{load.run}n{episode.number}"
         self._http = replace(common, run=f"{run}h", via="http")
@@ -107,9 +107,11 @@ class EpisodeRun:
         try:
             with ExitStack() as ends:
                 generators = [self._generate(plan, ends) for plan in (self._kafka, self._http)]
+                start_us = [begun(each, _BEGUN_S) for each in generators][1]
                 time.sleep(WARM_S)
                 hits = self._strike_all()
-                start_us = [self._finish(each) for each in generators][1]
+                for each in generators:
+                    self._finish(each)
             self._say("waiting until every record is processed")
             await_processed(settings, _PROCESSED_S)
         except (FleetpulseError, subprocess.TimeoutExpired) as error:
@@ -163,10 +165,16 @@ class EpisodeRun:
         ends.callback(generator.kill)
         return generator
 
-    def _finish(self, generator: "subprocess.Popen[str]") -> int:
-        """Wait until it has sent everything; when its fleet began, in event time."""
-        lines = generator.communicate(timeout=_SENT_S)[0].strip().split("\n")
-        done = said(generator, lines[-1])
+    def _finish(self, generator: "subprocess.Popen[str]") -> None:
+        """Wait until it has sent everything."""
+        done = said(generator, generator.communicate(timeout=_SENT_S)[0])
         if done["accepted"] != done["offered"]:
             self._say(f"{done['offered'] - done['accepted']} samples got no 202: {done['reasons']}")
-        return int(said(generator, lines[0])["start_us"])
+
+
+def begun(generator: "subprocess.Popen[str]", timeout_s: float) -> int:
+    """Wait until it sends; when its fleet began, in event time."""
+    assert generator.stdout is not None
+    if not select.select([generator.stdout], [], [], timeout_s)[0]:
+        raise FleetpulseError(f"{generator.args!r} did not begin within {timeout_s:g} s")
+    return int(said(generator, generator.stdout.readline())["start_us"])

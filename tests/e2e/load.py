@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,6 @@ class Load:
     seconds: int
 
     def plan(self) -> LoadPlan:
-        now_us = time.time_ns() // 1000
-        minute_us = now_us // 60_000_000 * 60_000_000
         return LoadPlan(
             run="e2e",
             devices=self.devices,
@@ -41,7 +38,7 @@ class Load:
             lateness_ms=2000,
             ill=0.5,
             profile_file=str(ROOT / "profiles" / "rotating-machine.yaml"),
-            behind_us=now_us - (minute_us - 8_000_000),
+            minute_after_s=8,
         )
 
 
