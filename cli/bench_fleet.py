@@ -1,8 +1,11 @@
 """`fleetpulse bench fleet`: one job on our engine and on its alternatives."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from cli.bench_output import JsonFile, write_report
 
@@ -24,14 +27,18 @@ def fleet(
         int | None,
         typer.Option(min=20, help="Frames per device for the fastest; slow ones get a share."),
     ] = None,
+    paced: Annotated[
+        int | None,
+        typer.Option(min=200, help="Samples per second in real time; default: a backlog."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=5, help="How long a paced run counts.")] = 20.0,
     json_file: JsonFile = None,
 ) -> None:
-    """A full topic, worked off by each contender in turn, the bound before and after each.
+    """A backlog, or a fleet in real time, for each contender in turn.
 
-    Ends with status 1 if any output differs from an independent computation.
+    With a backlog the bound runs before and after each. Ends with status 1 if any output differs
+    from an independent computation.
     """
-    from pathlib import Path
-
     from benchmarks.fleet.bench import Bench
     from benchmarks.fleet.catalog import CONTENDERS
     from cli.progress import StartProgress
@@ -40,59 +47,52 @@ def fleet(
     names = contender or list(CONTENDERS)
     if unknown := set(names) - CONTENDERS.keys():
         raise typer.BadParameter(f"{sorted(unknown)}: known are {', '.join(CONTENDERS)}")
+    if paced and job == "fleet-200-disorder":
+        raise typer.BadParameter("--paced sends in order")
     with_model = model and job != "fleet-200-1"
-    bench = Bench(load_settings(), job, with_model=with_model, frames=frames or FRAMES[job])
     with StartProgress(quiet=json_file == Path("-")) as start:
-        found = bench.run(names, start.note, start.show)
-    write_report(report(job, found, with_model=with_model), json_file)
+        bench = Bench(
+            load_settings(), job, with_model=with_model, tell=start.note, on_start=start.show
+        )
+        if paced:
+            found = bench.run_paced(names, paced, seconds)
+        else:
+            found = bench.run(names, frames or FRAMES[job])
+    runs = [_plain(each) for each in found]
+    write_report({"job": job, "model": with_model, "paced": paced, "runs": runs}, json_file)
     if json_file != Path("-"):
-        _print(found)
+        _print(found, paced=paced is not None)
     raise typer.Exit(1 if any(each.result.findings for each in found) else 0)
 
 
-def report(job: str, found: "list[Compared]", *, with_model: bool) -> dict[str, object]:
-    """As JSON."""
+def _plain(run: "Compared") -> dict[str, Any]:
+    """For JSON."""
     from dataclasses import asdict
 
-    return {
-        "job": job,
-        "model": with_model,
-        "runs": [
-            asdict(each.result)
-            | {
-                "samples_per_s": round(each.result.samples_per_s),
-                "cpu_s_per_million": round(each.result.cpu_s_per_million, 4),
-                "of_bound": round(each.of_bound, 4),
-            }
-            for each in found
-        ],
+    return asdict(run.result) | {
+        "samples_per_s": round(run.result.samples_per_s),
+        "cpu_s_per_million": round(run.result.cpu_s_per_million, 4),
+        "of_bound": round(run.of_bound, 4),
     }
 
 
-def _print(found: "list[Compared]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _print(found: "list[Compared]", *, paced: bool) -> None:
+    own = ("p50 ms", "p99 ms") if paced else ("of bound",)
     table = Table(
-        "contender",
-        "samples/s",
-        "CPU s/M",
-        "of bound",
-        "MB",
-        "broker s",
-        "postgres s",
-        "check",
+        *("contender", "samples/s", "CPU s/M", *own, "MB", "broker s", "postgres s", "check"),
         box=None,
         padding=(0, 2, 0, 0),
         header_style="dim",
     )
     for each in found:
         result = each.result
+        share = f"{each.of_bound:.0%}" if each.bounds else ""
+        latency = result.latency_ms
         table.add_row(
             result.contender,
             f"{result.samples_per_s:,.0f}",
             f"{result.cpu_s_per_million:.3f}",
-            f"{each.of_bound:.0%}" if each.bounds else "",
+            *((f"{latency.p50:.0f}", f"{latency.p99:.0f}") if latency else (share,)),
             f"{result.memory_mb:,.0f}",
             *(f"{result.servers_cpu_s.get(role, 0):.1f}" for role in ("broker", "postgres")),
             "[red]✗[/]" if result.findings else "equal",
@@ -100,10 +100,12 @@ def _print(found: "list[Compared]") -> None:
     console = Console(highlight=False)
     console.print(table)
     for each in found:
-        if each.result.cpu_by_role_s:
-            parts = "  ".join(
-                f"{role} {spent}" for role, spent in each.result.cpu_by_role_s.items()
-            )
-            console.print(f"{each.result.contender}, CPU s: {parts}", soft_wrap=True)
-        for finding in each.result.findings:
-            console.print(f"[red]✗[/] {each.result.contender}: {finding}", soft_wrap=True)
+        result = each.result
+        if result.late_ms > 20:
+            late = f"{result.contender}: the generator was up to {result.late_ms:.0f} ms late"
+            console.print(late, soft_wrap=True)
+        if len(result.cpu_by_role_s) > 1:
+            parts = "  ".join(f"{role} {spent}" for role, spent in result.cpu_by_role_s.items())
+            console.print(f"{result.contender}, CPU s: {parts}", soft_wrap=True)
+        for finding in result.findings:
+            console.print(f"[red]✗[/] {result.contender}: {finding}", soft_wrap=True)

@@ -1,25 +1,31 @@
-"""Contenders in turn on one machine, the bound before and after each, on one broker's topic."""
+"""Contenders in turn on one machine.
+
+Over a full topic the bound runs before and after each, on the same broker.
+"""
 
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.fleet import topics
 from benchmarks.fleet.catalog import BOUND, CONTENDERS, OURS, Contender
 from benchmarks.fleet.environments import python_of
-from benchmarks.fleet.job import JOBS, SECOND_US, STEP_US, Job
+from benchmarks.fleet.job import HOP, JOBS, RATE_HZ, SECOND_US, STEP_US, Job
 from benchmarks.fleet.model import store
+from benchmarks.fleet.paced import WARM_S, Load, pace_contender, pace_ours
 from benchmarks.fleet.place import Servers, broker, engine
-from benchmarks.fleet.run import Result, Task, hold_backlog, run_contender, run_ours
+from benchmarks.fleet.run import hold_backlog, run_contender, run_ours
 from benchmarks.fleet.series import Series
+from benchmarks.fleet.task import Result, Task, whole_seconds_and_a_half
 from devstack.state import StackState
 from fleetpulse.settings import Settings
 
 _ALIGNED_US: Final = 16 * SECOND_US
-"""Common multiple of a second and of 128 samples: every window's phase begins here."""
+"""A multiple of a second and of 128 samples, so that windows begin as the job says."""
+assert _ALIGNED_US % (HOP * STEP_US) == 0
 Tell = Callable[[str], None]
 
 
@@ -28,7 +34,7 @@ class Compared:
     """A contender's run, and the bound's before and after it."""
 
     result: Result
-    bounds: tuple[Result, ...]
+    bounds: tuple[Result, ...] = ()
 
     @property
     def of_bound(self) -> float:
@@ -40,102 +46,126 @@ class Compared:
 
 
 class Bench:
-    """One job, with or without its model."""
+    """One job, with or without its model. tell, on_start: hear what happens."""
 
-    def __init__(self, settings: Settings, job: str, *, with_model: bool, frames: int) -> None:
-        """frames: of each device, for the fastest contenders."""
+    def __init__(
+        self,
+        settings: Settings,
+        job: str,
+        *,
+        with_model: bool,
+        tell: Tell,
+        on_start: Callable[[StackState], None],
+    ) -> None:
         self._settings = settings
         self._job = JOBS[job]
-        self._frames = frames
         self._folder = settings.data_folder.absolute() / "bench-fleet-runs"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._models = self._folder / "models"
         model = store(self._models)
         self._model = str(model) if with_model else ""
-        self._serial = 0
+        self._tell = tell
+        self._on_start = on_start
+        self._runs = 0
 
-    def run(
-        self, names: Sequence[str], tell: Tell, on_start: Callable[[StackState], None]
-    ) -> list[Compared]:
-        """All of them; `tell` hears what happens."""
-        chosen = [CONTENDERS[name] for name in names if name != BOUND]
-        pythons = {
-            each.name: python_of(each.environment, self._settings.data_folder)
-            for each in (*chosen, CONTENDERS[BOUND])
-        }
-        alone = [each for each in chosen if each.name != OURS]
+    def run(self, names: Sequence[str], frames: int) -> list[Compared]:
+        """All of them over full topics. frames: of each device, for the fastest."""
+        alone = [CONTENDERS[name] for name in names if name not in (BOUND, OURS)]
+        for each in alone:
+            self._python(each)
         found: list[Compared] = []
         if OURS in names:
-            found += self._ours(pythons, tell, on_start)
-        if alone or not chosen:
+            found += self._ours(frames)
+        if alone or OURS not in names:
             with broker(self._settings) as servers:
-                found += self._alternating(alone, pythons, servers, tell)
+                found += self._alternating(alone, frames, servers)
         return found
 
-    def _ours(
-        self, pythons: dict[str, Path], tell: Tell, on_start: Callable[[StackState], None]
-    ) -> list[Compared]:
-        with engine(self._settings, self._models, paced=False, on_start=on_start) as ours:
-            task = self._task(1.0)
-            tell("fill")
+    def run_paced(self, names: Sequence[str], rate: int, seconds: float) -> list[Compared]:
+        """Each of them while so many samples come per second. seconds: that count."""
+        job = replace(self._job, devices=max(1, rate // RATE_HZ))
+        found = []
+        for contender in (CONTENDERS[name] for name in names):
+            self._python(contender)
+            if contender.name == OURS:
+                with engine(
+                    self._settings, self._models, paced=True, on_start=self._on_start
+                ) as ours:
+                    self._tell(contender.name)
+                    load = self._load(job, contender, seconds, "telemetry", ours.settings)
+                    found.append(Compared(pace_ours(load, ours)))
+                continue
+            with broker(self._settings) as servers:
+                self._tell(contender.name)
+                topics.create(servers.kafka, ["paced"])
+                own = self._settings.model_copy(update={"kafka": servers.kafka})
+                load = self._load(job, contender, seconds, "paced", own)
+                python = self._python(contender)
+                found.append(Compared(pace_contender(contender, python, load, servers)))
+        return found
+
+    def _ours(self, frames: int) -> list[Compared]:
+        with engine(self._settings, self._models, paced=False, on_start=self._on_start) as ours:
+            task = self._task(frames)
+            self._tell("fill")
             hold_backlog(task, ours)
             self._fill(ours.servers, task)
-            bound = CONTENDERS[BOUND]
-            tell(BOUND)
-            before = self._one(bound, pythons, task, ours.servers)
-            tell(OURS)
+            before = self._one(CONTENDERS[BOUND], task, ours.servers)
+            self._tell(OURS)
             result = run_ours(task, ours)
-            tell(BOUND)
-            after = self._one(bound, pythons, task, ours.servers)
-        return [Compared(before, ()), Compared(result, (before, after)), Compared(after, ())]
+            after = self._one(CONTENDERS[BOUND], task, ours.servers)
+        return [Compared(before), Compared(result, (before, after)), Compared(after)]
 
     def _alternating(
-        self, contenders: list[Contender], pythons: dict[str, Path], servers: Servers, tell: Tell
+        self, contenders: list[Contender], frames: int, servers: Servers
     ) -> list[Compared]:
-        bound = CONTENDERS[BOUND]
-        tasks = {share: self._task(share) for share in {1.0, *(c.frames_share for c in contenders)}}
-        tell("fill")
+        shares = {1.0, *(each.frames_share for each in contenders)}
+        tasks = {share: self._task(round(frames * share)) for share in shares}
+        self._tell("fill")
         for task in tasks.values():
             self._fill(servers, task)
-        tell(BOUND)
-        before = self._one(bound, pythons, tasks[1.0], servers)
-        found = [Compared(before, ())]
+        before = self._one(CONTENDERS[BOUND], tasks[1.0], servers)
+        found = [Compared(before)]
         for contender in contenders:
-            tell(contender.name)
-            result = self._one(contender, pythons, tasks[contender.frames_share], servers)
-            tell(BOUND)
-            after = self._one(bound, pythons, tasks[1.0], servers)
-            found += [Compared(result, (before, after)), Compared(after, ())]
+            result = self._one(contender, tasks[contender.frames_share], servers)
+            after = self._one(CONTENDERS[BOUND], tasks[1.0], servers)
+            found += [Compared(result, (before, after)), Compared(after)]
             before = after
         return found
 
-    def _one(
-        self, contender: Contender, pythons: dict[str, Path], task: Task, servers: Servers
-    ) -> Result:
-        self._serial += 1
-        folder = self._folder / f"{self._serial}-{contender.name}"
-        python = pythons[contender.name]
+    def _one(self, contender: Contender, task: Task, servers: Servers) -> Result:
+        self._tell(contender.name)
+        python, folder = self._python(contender), self._scratch(contender)
         return run_contender(contender, python, task, servers, _topic(task), folder)
 
-    def _task(self, share: float) -> Task:
-        frames = whole_seconds_and_a_half(self._job, round(self._frames * share))
-        span_us = frames * self._job.frame_us
-        start_us = (time.time_ns() // 1000 - span_us) // _ALIGNED_US * _ALIGNED_US
-        return Task(Series(self._job, start_us), frames, self._model)
+    def _python(self, contender: Contender) -> Path:
+        return python_of(contender.environment, self._settings.data_folder)
+
+    def _scratch(self, contender: Contender) -> Path:
+        self._runs += 1
+        return self._folder / f"{self._runs}-{contender.name}"
+
+    def _task(self, frames: int) -> Task:
+        """Of the past: the last of it is now."""
+        count = whole_seconds_and_a_half(self._job, frames)
+        start_us = time.time_ns() // 1000 - count * self._job.frame_us
+        return Task(Series(self._job, start_us // _ALIGNED_US * _ALIGNED_US), count, self._model)
+
+    def _load(
+        self, job: Job, contender: Contender, seconds: float, topic: str, settings: Settings
+    ) -> Load:
+        """Of the future: the contender has time to start."""
+        frames = round((WARM_S + seconds) * SECOND_US) // job.frame_us
+        ready_us = time.time_ns() // 1000 + round(contender.ready_s * 1e6)
+        start_us = -(-ready_us // _ALIGNED_US) * _ALIGNED_US
+        series = Series(job, start_us)
+        task = Task(series, whole_seconds_and_a_half(job, frames), self._model)
+        return Load(task, topic, settings, self._scratch(contender))
 
     def _fill(self, servers: Servers, task: Task) -> None:
         topics.create(servers.kafka, [_topic(task)])
         topics.fill(servers.kafka, _topic(task), task.series, task.frames)
 
 
-def whole_seconds_and_a_half(job: Job, frames: int) -> int:
-    """So that the last second is open for everyone, whether or not he waits for the next frame."""
-    per_second = SECOND_US // job.frame_us
-    return max(2, frames // per_second) * per_second + per_second // 2
-
-
 def _topic(task: Task) -> str:
     return f"{task.job.name}.{task.frames}"
-
-
-assert _ALIGNED_US % (128 * STEP_US) == 0

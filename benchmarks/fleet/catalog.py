@@ -21,6 +21,10 @@ class Contender:
     environment: str = ""
     """Folder of its requirements; empty: it runs in ours."""
     frames_share: float = 1.0
+    ready_s: float = 4.0
+    """From its start until it reads, when devices are paced."""
+    embedded: bool = False
+    """Its code runs in another program, which has to be told where its packages are."""
     variables: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,6 +56,33 @@ CONTENDERS: Final = {
             arguments=("-m", "bytewax.run", "benchmarks.fleet.contenders.bytewax_flow:flow"),
             environment="bytewax",
             frames_share=0.3,
+        ),
+        Contender(
+            "quix",
+            "at least once, a commit each 5 s",
+            "RocksDB, and changelog topics in Kafka",
+            arguments=("-m", "benchmarks.fleet.contenders.quix_app"),
+            environment="quix",
+            frames_share=0.15,
+        ),
+        Contender(
+            "flink-thread",
+            "at least once, a checkpoint each 5 s",
+            "heap, and checkpoints in a folder",
+            arguments=("-m", "benchmarks.fleet.contenders.flink_job"),
+            environment="flink",
+            frames_share=0.15,
+            ready_s=25.0,
+            embedded=True,
+            variables={"FLINK_MODE": "thread", "JVM_ARGS": "-Xmx1g"},
+        ),
+        Contender(
+            "ray",
+            "none: offsets are committed by time",
+            "lost with its actor",
+            arguments=("-m", "benchmarks.fleet.contenders.ray_calls"),
+            frames_share=0.06,
+            ready_s=15.0,
         ),
     )
 }

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +13,17 @@ from fleetpulse.errors import SetupError
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _REQUIREMENTS: Final = Path(__file__).parent / "requirements"
+_POMS: Final = Path(__file__).parent / "contenders"
+_STARTS: Final = {"flink": "benchmarks.fleet.contenders.flink_start"}
+"""Modules that an environment runs before anything else."""
 _TIMEOUT_S: Final = 900.0
 
 
 def python_of(environment: str, data_folder: Path) -> Path:
-    """The interpreter of an environment, which is made if need be; raises SetupError."""
+    """The interpreter of an environment, which is made if need be; raises SetupError.
+
+    Jars that it needs are those of its pom.xml, fetched by Maven.
+    """
     if not environment:
         return Path(sys.executable)
     wanted = _REQUIREMENTS / f"{environment}.txt"
@@ -36,6 +43,16 @@ def _make(requirements: Path, folder: Path) -> None:
     python = scratch / "bin" / "python"
     install = [uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes"]
     _run([*install, "-r", str(requirements)])
+    pom = _POMS / f"{requirements.stem}.pom.xml"
+    if pom.exists():
+        copy = ["-DincludeScope=runtime", f"-DoutputDirectory={scratch / 'jars'}"]
+        _run(["mvn", "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", *copy])
+    if start := _STARTS.get(requirements.stem):
+        source = find_spec(start)
+        assert source is not None
+        assert source.origin is not None
+        (packages,) = scratch.glob("lib/python*/site-packages")
+        shutil.copyfile(source.origin, packages / "sitecustomize.py")
     # A rename at the end: an environment that was interrupted never looks complete.
     scratch.rename(folder)
 

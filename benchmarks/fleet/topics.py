@@ -44,12 +44,12 @@ def create(kafka: KafkaSettings, names: Sequence[str]) -> None:
         future.result(_ANSWER_S)
 
 
-def producer(kafka: KafkaSettings) -> Producer:
+def producer(kafka: KafkaSettings, *, linger_ms: float = 5) -> Producer:
     """As devices' records reach the log: Java's partitioner, lz4, large batches."""
     return Producer(
         {
             **producer_config(kafka, client_id="fleet"),
-            "linger.ms": 5,
+            "linger.ms": linger_ms,
             "batch.size": 1_000_000,
             "queue.buffering.max.messages": 2 * _QUEUE_RECORDS,
         }

@@ -1,7 +1,6 @@
 """The fleet job: its bytes, its independent reference, and the bound that passes it."""
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.fleet import reference, topics
-from benchmarks.fleet.bench import whole_seconds_and_a_half
-from benchmarks.fleet.catalog import BOUND, CONTENDERS
+from benchmarks.fleet.catalog import CONTENDERS
 from benchmarks.fleet.job import JOBS, SCORE, SECOND, SECOND_US, Job, phase_of
 from benchmarks.fleet.model import store
 from benchmarks.fleet.place import Servers
 from benchmarks.fleet.reference import Outputs, Rows
-from benchmarks.fleet.run import Task, run_contender
+from benchmarks.fleet.run import run_contender
 from benchmarks.fleet.series import Series
+from benchmarks.fleet.task import Task, whole_seconds_and_a_half
 from benchmarks.processes import ProcessWatch
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.wire import canonical_layout, decode_block
@@ -128,20 +127,34 @@ def test_the_reference_finds_another_score(series: Series, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_the_bound_computes_the_job(name: str, kafka: KafkaSettings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("contender", ["limit", "plain"])
+def test_contenders_compute_the_job(
+    contender: str, name: str, kafka: KafkaSettings, tmp_path: Path
+) -> None:
     job = replace(JOBS[name], devices=DEVICES)
     model = "" if job.frame_samples == 1 else str(store(tmp_path / "models"))
-    task = Task(
-        Series(job, START_US), whole_seconds_and_a_half(job, 3 * 200 // job.frame_samples), model
-    )
-    topic = f"bound.{name}"
+    frames = whole_seconds_and_a_half(job, 3 * 200 // job.frame_samples)
+    task = Task(Series(job, START_US), frames, model)
+    topic = f"{contender}.{name}"
     topics.create(kafka, [topic])
     topics.fill(kafka, topic, task.series, task.frames)
-    servers = Servers(kafka, lambda: ProcessWatch("FLEETPULSE_NOBODY", str(time.time())))
+    servers = Servers(kafka, lambda: ProcessWatch("FLEETPULSE_NOBODY", "nobody"))
 
-    bound, python = CONTENDERS[BOUND], Path(sys.executable)
-    result = run_contender(bound, python, task, servers, topic, tmp_path / "run")
+    chosen, python = CONTENDERS[contender], Path(sys.executable)
+    result = run_contender(chosen, python, task, servers, topic, tmp_path / "run")
 
     assert not result.findings
     assert result.samples == task.frames * job.frame_samples * DEVICES
     assert result.memory_mb > 0
+
+
+def test_a_contender_that_ends_early_is_named(kafka: KafkaSettings, tmp_path: Path) -> None:
+    job = replace(JOBS["fleet-200"], devices=DEVICES)
+    task = Task(Series(job, START_US), whole_seconds_and_a_half(job, 30), "")
+    topics.create(kafka, ["nothing"])
+    servers = Servers(kafka, lambda: ProcessWatch("FLEETPULSE_NOBODY", "nobody"))
+    broken = replace(CONTENDERS["plain"], arguments=("-c", "raise SystemExit('no such engine')"))
+
+    result = run_contender(broken, Path(sys.executable), task, servers, "nothing", tmp_path / "run")
+
+    assert "it ended with status 1: no such engine" in result.findings
