@@ -2,7 +2,7 @@
 SECONDS ?= 1800
 SEED ?= 1
 
-.PHONY: help setup demo test check bench bench-fleet bench-smoke chaos format generate
+.PHONY: help setup kernel demo test check bench bench-fleet bench-smoke chaos format generate
 SHELL := bash
 BIN := .venv/bin
 READY := .venv/.ready
@@ -13,16 +13,19 @@ help:  ## list the words
 setup: $(READY)  ## make .venv from the locked packages (seconds when nothing changed)
 	@echo "ready: $(BIN)/fleetpulse --help"
 
-$(READY): setup.sh pyproject.toml operator/pyproject.toml $(wildcard requirements/*.txt)
+kernel: $(READY)  ## compile fleetpulse/kernel here, if its sources changed
+	@$(BIN)/python build_kernel.py
+
+$(READY): setup.sh build_kernel.py pyproject.toml operator/pyproject.toml $(wildcard requirements/*.txt)
 	@./setup.sh && touch $@
 
 demo: $(READY)  ## start everything with 100 simulated devices; ctrl-C stops it
 	@$(BIN)/fleetpulse demo
 
-test: $(READY)  ## run all tests
+test: kernel  ## run all tests
 	@$(BIN)/pytest
 
-check: $(READY)  ## format, lint, types, layers, generated files: what CI checks before the tests
+check: kernel  ## format, lint, types, layers, generated files: what CI checks before the tests
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy

@@ -52,4 +52,5 @@ fi
 
 fits .venv/bin/python || "$uv" venv --quiet --clear --python "$python" .venv
 "$uv" pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+.venv/bin/python build_kernel.py # also part of the install below, which says less when it fails
 "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation -e . -e operator

@@ -5,12 +5,14 @@ Record numbers are indices into the lists handed to `decode`, which are in log o
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetpulse.effects import I64, Reason
 from fleetpulse.frames import FrameReader, Frames, Refusal
+from fleetpulse.kernel import native
 from fleetpulse.layout import Layout
 from fleetpulse.pieces import Pieces
 from fleetpulse.profile import Profile
@@ -29,6 +31,17 @@ class Decoder:
         self._rates = rates
         self._layout = Layout.of(profile)
         self._reader = FrameReader(profile)
+        self._rule = np.array(
+            [
+                len(profile.channels),
+                profile.revision,
+                profile.block_samples_max,
+                profile.period_ns,
+                round(profile.future_bound_s * 1e6),
+                round(profile.past_bound_s * 1e6),
+            ],
+            np.int64,
+        )
 
     def decode(
         self, rows: I64, values: list[bytes], log_time_us: I64
@@ -37,16 +50,37 @@ class Decoder:
 
         Refusals are in the order of their records.
         """
-        groups, refusals = self._reader.read(values)
-        groups = [self._admitted(g, log_time_us[g.records], refusals) for g in groups]
+        log_time_us = np.ascontiguousarray(log_time_us)
+        whole, odd = self._sliced(values, log_time_us)
+        groups: list[Frames] = []
+        refusals: list[Refusal] = []
+        if len(odd):
+            groups, refusals = self._odd(values, odd, log_time_us)
         if self._rates is not None:
-            groups = self._within_rate(self._rates, groups, rows, log_time_us, refusals)
-        parts: list[Pieces] = []
+            whole, groups = self._within_rate(whole, groups, rows, log_time_us, refusals)
+        parts: list[Pieces] = [replace(whole, rows=rows[whole.records])] if len(whole.slots) else []
         for group in groups:
             if len(group.records):
                 parts += self._placed(group, rows)
         refusals.sort(key=lambda refusal: refusal.record)
         return _in_log_order(parts), refusals
+
+    def _sliced(self, values: list[bytes], log_time_us: I64) -> tuple[Pieces, I64]:
+        """The usual frames as pieces, still without rows; and which records are other ones."""
+        found = native.decode(self._rule, log_time_us, values)
+        records, slots, counts, sources = (np.frombuffer(each, np.int64) for each in found[:4])
+        samples = np.frombuffer(found[4], np.float32).reshape(-1, self._layout.channels)
+        pieces = Pieces(records, slots, counts, sources, records, samples, complete=True)
+        return pieces, np.frombuffer(found[5], np.int64)
+
+    def _odd(
+        self, values: list[bytes], odd: I64, log_time_us: I64
+    ) -> tuple[list[Frames], list[Refusal]]:
+        """Records that the kernel leaves: of another layout or period, or to be refused."""
+        groups, found = self._reader.read([values[i] for i in odd.tolist()])
+        refusals = [replace(refusal, record=int(odd[refusal.record])) for refusal in found]
+        groups = [replace(group, records=odd[group.records]) for group in groups]
+        return [self._admitted(g, log_time_us[g.records], refusals) for g in groups], refusals
 
     def _admitted(self, frames: Frames, log_time_us: I64, refusals: list[Refusal]) -> Frames:
         """Frames that are not too long, are finite, and lie within the bounds of time."""
@@ -86,24 +120,31 @@ class Decoder:
 
     def _within_rate(
         self,
-        rates: RateAccounts,
+        whole: Pieces,
         groups: list[Frames],
         rows: I64,
         log_time_us: I64,
         refusals: list[Refusal],
-    ) -> list[Frames]:
-        """Frames that their devices may still send."""
-        counts = np.zeros(len(rows), np.int64)
-        for group in groups:
-            counts[group.records] = group.samples.shape[1]
-        refused = rates.refused(rows, counts, log_time_us)
+    ) -> tuple[Pieces, list[Frames]]:
+        """What its devices may still send."""
+        assert self._rates is not None
+        counts = whole.counts
+        if len(whole.records) < len(rows):
+            counts = np.zeros(len(rows), np.int64)
+            counts[whole.records] = whole.counts
+            for group in groups:
+                counts[group.records] = group.samples.shape[1]
+        refused = self._rates.refused(rows, counts, log_time_us)
         if not refused.any():
-            return groups
+            return whole, groups
         refusals += [
-            Refusal(record, Reason.OVER_RATE, f"{self._profile.ref} allows {rates.allowed}")
+            Refusal(record, Reason.OVER_RATE, f"{self._profile.ref} allows {self._rates.allowed}")
             for record in np.flatnonzero(refused).tolist()
         ]
-        return [group.take(np.flatnonzero(~refused[group.records])) for group in groups]
+        return (
+            whole.take(np.flatnonzero(~refused[whole.records])),
+            [group.take(np.flatnonzero(~refused[group.records])) for group in groups],
+        )
 
     def _placed(self, frames: Frames, rows: I64) -> Iterator[Pieces]:
         """Frames of the profile's period are consecutive slots; others find theirs by time."""

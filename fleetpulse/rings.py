@@ -7,28 +7,55 @@ Invariants per device, checked by tests after each step:
 - every incomplete slot of the ring lies at or below `last_missing`
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fleetpulse.columns import NEVER, Arrays, Column, Columns
 from fleetpulse.effects import F32, I64
+from fleetpulse.kernel import Raw, native
 from fleetpulse.layout import Layout
-from fleetpulse.pieces import Pieces, Turn
+from fleetpulse.pieces import Pieces
 from fleetpulse.profile import Profile
-from fleetpulse.ragged import ragged_range
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """Rows whose frontier moved from `before` to `after` (int64 [n], rows distinct)."""
+class Closed:
+    """What came out of absorbing: int64 but for samples and statistics, as the kernel wrote it.
 
-    rows: I64
-    before: I64
-    after: I64
+    late: pieces with samples that came too late; moved: rows whose frontier moved; events: windows
+    as k and seconds as ~k, in each row's order of end, windows before seconds at equal ends.
+    """
+
+    late: Raw
+    moved: Raw
+    events: Raw
+    window_rows: Raw
+    window_ends: Raw
+    window_samples: Raw
+    second_rows: Raw
+    second_index: Raw
+    second_count: Raw
+    second_min: Raw
+    second_max: Raw
+    second_mean: Raw
+    second_m2: Raw
+
+
+def joined(parts: Sequence[Closed]) -> Closed:
+    """What came out of all of them, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = [[bytes(getattr(part, each.name)) for part in parts] for each in fields(Closed)]
+    whole = Closed(*map(b"".join, columns))
+    events, windows, seconds = [np.empty(0, np.int64)], 0, 0
+    for part in parts:
+        mine = np.frombuffer(part.events, np.int64)
+        events.append(np.where(mine >= 0, mine + windows, mine - seconds))
+        at_windows = int(np.count_nonzero(mine >= 0))
+        windows, seconds = windows + at_windows, seconds + len(mine) - at_windows
+    return replace(whole, events=np.concatenate(events))
 
 
 def without_history(profile: Profile, rows: Arrays) -> Arrays:
@@ -63,152 +90,34 @@ class Rings(Columns):
             }
         )
         self.layout = layout
-
-    def cells(self, rows: I64, slots: I64, counts: I64 | int) -> I64:
-        """Flat ring positions of `counts` slots from each of `slots`: [n, counts] if uniform."""
-        size = self.layout.ring
-        base = rows * size
-        at = slots % size
-        if isinstance(counts, int):
-            index = at[:, None] + np.arange(counts)
-            index[index >= size] -= size
-            index += base[:, None]
-            return index
-        index = ragged_range(at, counts)
-        wrap = np.repeat(at + counts > size, counts)
-        index[wrap] -= size * (index[wrap] >= size)
-        index += np.repeat(base, counts)
-        return index
+        self._sizes = np.array(astuple(layout), np.int64)
 
     def gather(self, rows: I64, slots: I64, count: int) -> F32:
         """Copy slots [slot, slot + count) of each row: float32 [n, count, channels]."""
         flat = self.ring.reshape(-1, self.layout.channels)
-        return flat[self.cells(rows, slots, count)]
+        at = (slots[:, None] + np.arange(count)) % self.layout.ring
+        return flat[rows[:, None] * self.layout.ring + at]
 
-    def begin(self, rows: I64, slots: I64) -> None:
-        """First sample ever of these rows: everything before it is absent."""
-        self.head[rows] = slots
-        self.settled[rows] = slots - self.layout.lateness
-        self.last_missing[rows] = slots - 1
+    def absorb(self, pieces: Pieces, phases: I64, coverage_min: float) -> Closed:
+        """Apply records in each device's order; answers what closed.
 
-    def skip(self, rows: I64, targets: I64) -> Settled:
-        """Move heads towards `targets` over slots that nobody sent, by at most one run."""
-        head = self.head[rows]
-        step = np.minimum(targets - head, self.layout.run_max)
-        flat = self.ring.reshape(-1, self.layout.channels)
-        flat[self.cells(rows, head, step)] = np.nan
-        self.head[rows] = head + step
-        self.last_missing[rows] = head + step - 1
-        return self.settle(rows)
-
-    def jump(self, rows: I64, targets: I64) -> Settled:
-        """Move heads to `targets` where the whole ring is absent already."""
-        before = self.settled[rows]
-        after = np.maximum(before, targets - self.layout.lateness)
-        self.head[rows] = targets
-        self.settled[rows] = after
-        self.last_missing[rows] = targets - 1
-        return Settled(rows, before, after)
-
-    def write(self, pieces: Pieces, turn: Turn) -> tuple[Settled, I64]:
-        """Apply one turn whose runs begin at or before their head.
-
-        Returns what settled, and the indices of pieces with samples that came too late.
+        Records with samples below the watermark are processed but for these, and are named in
+        `late`. phases: of each row's windows.
         """
-        rows, ends = turn.run_rows, turn.run_slots + turn.run_counts
-        head = self.head[rows]
-        clean = turn.run_slots == head
-        late = np.empty(0, np.int64)
-        if clean.all():
-            self._write_through(pieces, turn.pieces)
-        else:
-            overlaps = ~clean[turn.piece_runs]
-            chosen = np.arange(len(pieces.rows)) if turn.pieces is None else turn.pieces
-            late = self._merge(pieces, chosen[overlaps])
-            if not overlaps.all():
-                self._write_through(pieces, chosen[~overlaps])
-        self.head[rows] = np.maximum(head, ends)
-        if pieces.complete:
-            straight = clean & (self.settled[rows] == head)
-        else:
-            straight = np.zeros(len(rows), bool)
-            self.last_missing[rows] = np.maximum(self.last_missing[rows], ends - 1)
-        return self._settle_run(rows, straight), late
-
-    def _settle_run(self, rows: I64, straight: Bools) -> Settled:
-        if straight.all():
-            before = self.settled[rows]
-            after = self.head[rows]
-            self.settled[rows] = after
-            return Settled(rows, before, after)
-        simple = rows[straight]
-        before = self.settled[simple]
-        self.settled[simple] = self.head[simple]
-        careful = self.settle(rows[~straight])
-        return Settled(
-            np.concatenate((simple, careful.rows)),
-            np.concatenate((before, careful.before)),
-            np.concatenate((self.head[simple], careful.after)),
-        )
-
-    def _write_through(self, pieces: Pieces, chosen: I64 | None) -> None:
-        """Store pieces at their head; what the ring held there is a ring length old."""
-        rows, slots, counts, sources = (
-            (pieces.rows, pieces.slots, pieces.counts, pieces.sources)
-            if chosen is None
-            else (
-                pieces.rows[chosen],
-                pieces.slots[chosen],
-                pieces.counts[chosen],
-                pieces.sources[chosen],
+        return Closed(
+            *native.absorb(
+                self.ring,
+                self.head,
+                self.settled,
+                self.last_missing,
+                phases,
+                self._sizes,
+                np.ascontiguousarray(pieces.rows),
+                np.ascontiguousarray(pieces.slots),
+                np.ascontiguousarray(pieces.counts),
+                np.ascontiguousarray(pieces.sources),
+                np.ascontiguousarray(pieces.samples),
+                pieces.complete,
+                coverage_min,
             )
         )
-        flat = self.ring.reshape(-1, self.layout.channels)
-        count = int(counts[0])
-        if (counts == count).all():
-            cells = self.cells(rows, slots, count)
-            if len(rows) * count == len(pieces.samples) and (np.diff(sources) == count).all():
-                flat[cells.ravel()] = pieces.samples
-            else:
-                flat[cells] = pieces.samples[sources[:, None] + np.arange(count)]
-        else:
-            flat[self.cells(rows, slots, counts)] = pieces.samples[ragged_range(sources, counts)]
-
-    def _merge(self, pieces: Pieces, chosen: I64) -> I64:
-        """Fill absent values of slots that are not settled by time; the first value wins."""
-        rows, slots = pieces.rows[chosen], pieces.slots[chosen]
-        counts = pieces.counts[chosen]
-        flat = self.ring.reshape(-1, self.layout.channels)
-        cells = self.cells(rows, slots, counts)
-        slot = ragged_range(slots, counts)
-        head = np.repeat(self.head[rows], counts)
-        incoming = pieces.samples[ragged_range(pieces.sources[chosen], counts)]
-        held = flat[cells]
-        held[(slot >= head) | (slot < head - self.layout.ring)] = np.nan
-        fresh = np.isnan(held)
-        late = slot < head - self.layout.lateness
-        on_time = ~late
-        flat[cells[on_time]] = np.where(fresh[on_time], incoming[on_time], held[on_time])
-        news = (fresh & ~np.isnan(incoming)).any(axis=1)
-        return np.unique(np.repeat(chosen, counts)[late & news])
-
-    def settle(self, rows: I64) -> Settled:
-        """Recompute the frontier of rows that have incomplete slots."""
-        before = self.settled[rows]
-        head = self.head[rows]
-        start = np.maximum(before, head - self.layout.lateness)
-        after = start.copy()
-        open_rows = np.flatnonzero(start < head)
-        if len(open_rows):
-            here = self.gather(rows[open_rows], start[open_rows], 1)[:, 0]
-            moved = open_rows[~np.isnan(here).any(axis=1)]
-            if len(moved):
-                span = head[moved] - start[moved]
-                reach = int(span.max())
-                held = self.gather(rows[moved], start[moved], reach)
-                missing = np.isnan(held).any(axis=2)
-                missing |= np.arange(reach) >= span[:, None]
-                first = np.where(missing.any(axis=1), missing.argmax(axis=1), reach)
-                after[moved] = start[moved] + first
-        self.settled[rows] = after
-        return Settled(rows, before, after)

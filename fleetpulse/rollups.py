@@ -5,16 +5,20 @@ its parts in time order, so no number depends on where batches were cut.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetpulse.columns import NEVER, Column, Columns, Tables
 from fleetpulse.effects import F32, I64, RESOLUTION_S, Resolution
-from fleetpulse.ragged import in_turns
-from fleetpulse.statistics import Stats, merge, single
+from fleetpulse.kernel import Raw, native
+from fleetpulse.rings import Closed
+from fleetpulse.statistics import Stats, merge
 
 LEVELS: tuple[Resolution, ...] = ("minute", "hour", "day")
+Folded = tuple[Raw, ...]
+"""Buckets as the kernel writes them: a column per field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,6 @@ class Buckets:
     def take(self, at: I64) -> "Buckets":
         """Rows by index."""
         return Buckets(self.rows[at], self.index[at], self.stats.take(at), self.over[at])
-
-
-def joined(parts: list[Buckets], series: int) -> Buckets:
-    """All of them, in order."""
-    if not parts:
-        none = np.empty((0, series))
-        empty = np.empty(0, np.int64)
-        counts = np.empty((0, series), np.int64)
-        return Buckets(empty, empty, Stats(counts, none, none, none, none), empty)
-    stats = [part.stats for part in parts]
-    return Buckets(
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.index for part in parts]),
-        Stats(
-            np.concatenate([s.count for s in stats]),
-            np.concatenate([s.min for s in stats]),
-            np.concatenate([s.max for s in stats]),
-            np.concatenate([s.mean for s in stats]),
-            np.concatenate([s.m2 for s in stats]),
-        ),
-        np.concatenate([part.over for part in parts]),
-    )
 
 
 class OpenBucket(Columns):
@@ -76,6 +58,11 @@ class OpenBucket(Columns):
                 "over": Column(np.int64),
             }
         )
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All columns, as the kernel takes them."""
+        return self.index, self.count, self.min, self.max, self.mean, self.m2, self.over
 
     def read(self, rows: I64) -> Buckets:
         """Copies of the running buckets."""
@@ -104,107 +91,66 @@ class Rollups(Tables):
         tables: dict[str, Columns] = {"second_scores": self.second_scores}
         super().__init__(tables | {str(level): table for level, table in self.levels.items()})
 
-    def seconds(
-        self,
-        score_rows: I64,
-        score_ends: I64,
-        scores: F32,
-        over: NDArray[np.bool_],
-        closed: Buckets,
-        closed_ends: I64,
-    ) -> Buckets:
+    def seconds(self, closed: Closed, scores: F32, threshold: float) -> Folded:
         """Give each closed second the scores of the windows that ended in it.
 
-        `closed` has channel statistics only. Ends are slots (exclusive); at equal ends a window
-        comes before a second. Seconds without any value are dropped.
+        `scores` are those of the closed windows. Seconds without any value are dropped.
         """
-        scored = self._scores(score_rows, score_ends, scores, over, closed.rows, closed_ends)
-        a, b = closed.stats, scored.stats
-        whole = Buckets(
-            closed.rows,
-            closed.index,
-            Stats(
-                np.hstack((a.count, b.count)),
-                np.hstack((a.min, b.min)),
-                np.hstack((a.max, b.max)),
-                np.hstack((a.mean, b.mean)),
-                np.hstack((a.m2, b.m2)),
-            ),
-            scored.over,
+        return native.join_scores(
+            closed.events,
+            closed.window_rows,
+            closed.window_ends,
+            scores,
+            closed.second_rows,
+            closed.second_index,
+            closed.second_count,
+            closed.second_min,
+            closed.second_max,
+            closed.second_mean,
+            closed.second_m2,
+            *self.second_scores.arrays,
+            self.series - 1,
+            threshold,
         )
-        return whole.take(np.flatnonzero((closed.stats.count > 0).any(axis=1)))
 
-    def _scores(
-        self,
-        score_rows: I64,
-        score_ends: I64,
-        scores: F32,
-        over: NDArray[np.bool_],
-        second_rows: I64,
-        second_ends: I64,
-    ) -> Buckets:
-        """The scores of each second, in the order of the seconds; the rest waits for its second."""
-        n, seconds = len(score_rows), len(second_rows)
-        rows = np.concatenate((score_rows, second_rows))
-        ends = np.concatenate((score_ends, second_ends))
-        kinds = np.concatenate((np.zeros(n, np.int8), np.ones(seconds, np.int8)))
-        order = np.lexsort((kinds, ends, rows))
-        score_stats = single(scores.astype(np.float64)[:, None])
-        out = OpenBucket(1)
-        out.grow(seconds)
-        for turn in in_turns(rows[order]):
-            event = order[turn]
-            of_score = event[event < n]
-            if len(of_score):
-                part = Buckets(
-                    score_rows[of_score],
-                    score_ends[of_score],
-                    score_stats.take(of_score),
-                    over[of_score].astype(np.int64),
-                )
-                self.second_scores.add(part, score_ends[of_score])
-            of_second = event[event >= n] - n
-            if len(of_second):
-                running = self.second_scores.read(second_rows[of_second])
-                part = Buckets(of_second, running.index, running.stats, running.over)
-                out.add(part, running.index)
-                self.second_scores.reset(second_rows[of_second])
-        return out.read(np.arange(seconds))
-
-    def fold(self, seconds: Buckets, rows: I64, now_s: I64) -> dict[Resolution, Buckets]:
+    def fold(
+        self, seconds: Folded, moved: Raw, settled: I64, period_ns: int
+    ) -> dict[Resolution, Buckets]:
         """Merge closed seconds upwards; returns the buckets that closed at each level.
 
-        rows, now_s: all rows whose frontier moved, and the second it lies in: a bucket that ends
-        at or before it closes even without a following one.
+        moved: all rows whose frontier moved. A bucket whose end it reached closes even without a
+        following one.
         """
-        out: dict[Resolution, Buckets] = {}
+        out: dict[Resolution, Buckets] = {"second": self._buckets(seconds)}
         parts, part_s = seconds, 1
         for level in LEVELS:
-            length = RESOLUTION_S[level] // part_s
-            closed = self._absorb(level, parts, length)
-            due = rows[self._due(level, rows, now_s)]
-            if len(due):
-                closed.append(self.levels[level].read(due))
-                self.levels[level].reset(due)
-            out[level] = parts = joined(closed, self.series)
-            part_s = RESOLUTION_S[level]
+            level_s = RESOLUTION_S[level]
+            parts = native.fold(
+                *parts,
+                moved,
+                settled,
+                *self.levels[level].arrays,
+                self.series,
+                level_s // part_s,
+                level_s,
+                period_ns,
+            )
+            out[level] = self._buckets(parts)
+            part_s = level_s
         return out
 
-    def _due(self, level: Resolution, rows: I64, now_s: I64) -> I64:
-        index = self.levels[level].index[rows]
-        ended = (index + 1) * RESOLUTION_S[level] <= now_s
-        return np.flatnonzero((index != NEVER) & ended)
-
-    def _absorb(self, level: Resolution, parts: Buckets, length: int) -> list[Buckets]:
-        running = self.levels[level]
-        closed: list[Buckets] = []
-        for turn in in_turns(parts.rows):
-            part = parts.take(turn)
-            index = part.index // length
-            held = running.index[part.rows]
-            ended = part.rows[(held != index) & (held != NEVER)]
-            if len(ended):
-                closed.append(running.read(ended))
-                running.reset(ended)
-            running.add(part, index)
-        return closed
+    def _buckets(self, folded: Folded) -> Buckets:
+        rows, index, count, low, high, mean, m2, over = folded
+        shape = (-1, self.series)
+        return Buckets(
+            np.frombuffer(rows, np.int64),
+            np.frombuffer(index, np.int64),
+            Stats(
+                np.frombuffer(count, np.int64).reshape(shape),
+                np.frombuffer(low, np.float64).reshape(shape),
+                np.frombuffer(high, np.float64).reshape(shape),
+                np.frombuffer(mean, np.float64).reshape(shape),
+                np.frombuffer(m2, np.float64).reshape(shape),
+            ),
+            np.frombuffer(over, np.int64),
+        )

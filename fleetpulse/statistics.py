@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.effects import F32, F64, I64
+from fleetpulse.effects import F64, I64
 
 Counts = NDArray[np.int64]
 
@@ -45,35 +45,6 @@ def tree_sum(x: F64) -> F64:
         x[:, : n - half] += x[:, half:n]
         n = half
     return x[:, 0].copy()
-
-
-def describe(samples: F32) -> Stats:
-    """Statistics over axis 1 of float32 [n, slots, channels], NaN being absent."""
-    x = samples.astype(np.float64)
-    absent = np.isnan(x)
-    gapped = bool(absent.any())
-    if gapped:
-        count = (~absent).sum(axis=1)
-        low = np.where(absent, np.inf, x).min(axis=1)
-        high = np.where(absent, -np.inf, x).max(axis=1)
-        x[absent] = 0.0
-    else:
-        count = np.full((len(x), x.shape[2]), x.shape[1], np.int64)
-        low, high = x.min(axis=1), x.max(axis=1)
-    mean = tree_sum(x.copy()) / np.maximum(count, 1)
-    x -= mean[:, None]
-    if gapped:
-        x[absent] = 0.0
-    x *= x
-    # + 0.0 turns -0.0 into 0.0: which zero an extreme keeps depends on the order of comparison
-    return Stats(count, low + 0.0, high + 0.0, mean, tree_sum(x))
-
-
-def single(values: F64) -> Stats:
-    """Statistics of one observation per series."""
-    return Stats(
-        np.ones(values.shape, np.int64), values + 0.0, values + 0.0, values, np.zeros(values.shape)
-    )
 
 
 def merge(a: Stats, b: Stats) -> Stats:

@@ -23,11 +23,14 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from build_kernel import build
 from devstack.free_ports import free_ports
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
 from devstack.processes import end_marked, marked
 from fleetpulse.settings import KafkaSettings, PostgresSettings
+
+build()  # a worktree borrows its environment, not what is compiled beside the sources
 
 SESSION_VARIABLE = "FLEETPULSE_TEST_SESSION"
 LEAK_GRACE_S = 10.0

@@ -27,7 +27,7 @@ def check_invariants(engine: Engine) -> None:
             check_rollups(cohort, row)
             check_session(cohort, row)
             check_rate(cohort, row, engine.partitions[int(cohort.partitions[row])])
-        waiting = [*cohort._windows, *cohort._seconds, *cohort._moved, *cohort._breaks]
+        waiting = [*cohort._closed, *cohort._breaks]
         assert not waiting, "something closed and was not concluded"
 
 

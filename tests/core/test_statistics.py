@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fleetpulse.statistics import describe, merge, single, tree_sum
+from fleetpulse.statistics import merge, tree_sum
+from tests.core.plain.rollups import describe, single
 
 
 def gapped(n: int, slots: int, channels: int) -> np.ndarray:

@@ -1,0 +1,389 @@
+/* The kernel's door to Python: arrays in by their buffers, columns out as buffers of their own.
+ * Callers hand in C-contiguous arrays of the right type; sizes are checked. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "kernel.h"
+
+/* Memory that came out of the kernel, freed with this object. */
+typedef struct {
+    PyObject_HEAD
+    column_t column;
+} Memory;
+
+static int memory_view(PyObject *self, Py_buffer *view, int flags)
+{
+    static char nothing;
+    column_t *column = &((Memory *)self)->column;
+    void *data = column->data ? column->data : &nothing;
+    return PyBuffer_FillInfo(view, self, data, column->size, 0, flags);
+}
+
+static Py_ssize_t memory_length(PyObject *self)
+{
+    return ((Memory *)self)->column.size;
+}
+
+static void memory_free(PyObject *self)
+{
+    free(((Memory *)self)->column.data);
+    PyObject_Free(self);
+}
+
+static PyBufferProcs memory_buffer = {.bf_getbuffer = memory_view};
+static PySequenceMethods memory_sequence = {.sq_length = memory_length};
+static PyTypeObject MemoryType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "fleetpulse.kernel.native.Memory",
+    .tp_basicsize = sizeof(Memory),
+    .tp_dealloc = memory_free,
+    .tp_as_buffer = &memory_buffer,
+    .tp_as_sequence = &memory_sequence,
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "Bytes that the kernel wrote.",
+};
+
+/* A tuple of the columns, which are its own from here on. */
+static PyObject *handed_over(column_t *columns, int n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (int i = 0; i < n; i++) {
+        Memory *memory = tuple ? PyObject_New(Memory, &MemoryType) : NULL;
+        if (memory == NULL) {
+            free(columns[i].data);
+            Py_CLEAR(tuple);
+            continue;
+        }
+        memory->column = columns[i];
+        PyTuple_SET_ITEM(tuple, i, (PyObject *)memory);
+    }
+    return tuple;
+}
+
+static PyObject *dropped(column_t *columns, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(columns[i].data);
+    return PyErr_NoMemory();
+}
+
+/* Arguments that are buffers */
+
+#define BUFFERS_MAX 24
+
+typedef struct {
+    Py_buffer views[BUFFERS_MAX];
+    int n;
+} buffers_t;
+
+static void give_back(buffers_t *buffers)
+{
+    while (buffers->n > 0)
+        PyBuffer_Release(&buffers->views[--buffers->n]);
+}
+
+static int take_buffers(PyObject *const *args, int n, buffers_t *buffers)
+{
+    for (buffers->n = 0; buffers->n < n; buffers->n++) {
+        if (PyObject_GetBuffer(args[buffers->n], &buffers->views[buffers->n], PyBUF_SIMPLE) < 0) {
+            give_back(buffers);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int numbers(PyObject *const *args, int n, int64_t *into)
+{
+    for (int i = 0; i < n; i++) {
+        into[i] = PyLong_AsLongLong(args[i]);
+        if (into[i] == -1 && PyErr_Occurred())
+            return -1;
+    }
+    return 0;
+}
+
+static int arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
+{
+    if (given != wanted)
+        PyErr_Format(PyExc_TypeError, "%s takes %zd arguments, not %zd", name, wanted, given);
+    return given == wanted;
+}
+
+/* Every buffer from `first` on has n items of so many bytes each. */
+static int same_length(const buffers_t *buffers, int first, const int *bytes, int64_t n)
+{
+    for (int i = 0; bytes[i]; i++) {
+        if (buffers->views[first + i].len != n * bytes[i]) {
+            PyErr_Format(PyExc_ValueError, "argument %d has %zd bytes, not %lld", first + i,
+                         buffers->views[first + i].len, (long long)(n * bytes[i]));
+            return 0;
+        }
+    }
+    return 1;
+}
+
+#define AT(buffers, i) ((buffers).views[i].buf)
+#define ITEMS(buffers, i) ((buffers).views[i].len / (Py_ssize_t)sizeof(int64_t))
+
+PyDoc_STRVAR(decode_doc,
+             "decode(rule, log_time_us, values) -> records, slots, counts, sources, samples, odd\n\n"
+             "rule: int64 [channels, revision, count_max, period_ns, future_us, past_us].");
+
+static PyObject *py_decode(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (!arity("decode", nargs, 3))
+        return NULL;
+    PyObject *list = args[2];
+    if (!PyList_CheckExact(list))
+        return PyErr_Format(PyExc_TypeError, "values must be a list");
+    buffers_t in;
+    if (take_buffers(args, 2, &in) < 0)
+        return NULL;
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    const int widths[] = {8, 0};
+    if (in.views[0].len != sizeof(frame_rule_t) || !same_length(&in, 1, widths, n)) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "rule has another size");
+        give_back(&in);
+        return NULL;
+    }
+    const uint8_t **values = malloc((n + 1) * sizeof *values);
+    int64_t *lengths = malloc((n + 1) * sizeof *lengths);
+    int failed = values == NULL || lengths == NULL;
+    for (Py_ssize_t i = 0; !failed && i < n; i++) {
+        PyObject *value = PyList_GET_ITEM(list, i);
+        failed = !PyBytes_CheckExact(value);
+        values[i] = failed ? NULL : (const uint8_t *)PyBytes_AS_STRING(value);
+        lengths[i] = failed ? 0 : PyBytes_GET_SIZE(value);
+        if (failed)
+            PyErr_SetString(PyExc_TypeError, "values must be bytes");
+    }
+    frames_t out = {0};
+    if (!failed) {
+        /* the caller's batch holds the values meanwhile */
+        Py_BEGIN_ALLOW_THREADS;
+        failed = read_frames(AT(in, 0), n, values, lengths, AT(in, 1), &out) < 0;
+        Py_END_ALLOW_THREADS;
+    }
+    free(values);
+    free(lengths);
+    give_back(&in);
+    column_t columns[] = {out.records, out.slots, out.counts, out.sources, out.samples, out.odd};
+    if (failed) {
+        if (PyErr_Occurred())
+            return NULL; /* before anything was written */
+        return dropped(columns, 6);
+    }
+    return handed_over(columns, 6);
+}
+
+PyDoc_STRVAR(charge_doc, "charge(rows, counts, log_time_us, paid_ns, refused, cost_ns, burst_ns)");
+
+static PyObject *py_charge(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t scalars[2];
+    buffers_t in;
+    if (!arity("charge", nargs, 7) || numbers(args + 5, 2, scalars) < 0 ||
+        take_buffers(args, 5, &in) < 0)
+        return NULL;
+    const int64_t n = ITEMS(in, 0);
+    const int widths[] = {8, 8, 0};
+    int usable = same_length(&in, 1, widths, n);
+    if (usable)
+        charge(n, AT(in, 0), AT(in, 1), AT(in, 2), scalars[0], scalars[1], AT(in, 3), AT(in, 4));
+    give_back(&in);
+    if (!usable)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    absorb_doc,
+    "absorb(ring, head, settled, last_missing, phases, layout, rows, slots, counts, sources,\n"
+    "       samples, complete, coverage_min) -> late, moved, events, window rows, ends, samples,\n"
+    "       second rows, index, count, min, max, mean, m2");
+
+static PyObject *py_absorb(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    buffers_t in;
+    if (!arity("absorb", nargs, 13))
+        return NULL;
+    int complete = PyObject_IsTrue(args[11]);
+    double coverage_min = PyFloat_AsDouble(args[12]);
+    if (complete < 0 || (coverage_min == -1.0 && PyErr_Occurred()) ||
+        take_buffers(args, 11, &in) < 0)
+        return NULL;
+    const int64_t n = ITEMS(in, 6);
+    const int widths[] = {8, 8, 8, 0};
+    if (in.views[5].len != sizeof(layout_t) || !same_length(&in, 7, widths, n)) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "layout has another size");
+        give_back(&in);
+        return NULL;
+    }
+    rings_t rings = {*(layout_t *)AT(in, 5), coverage_min, AT(in, 0), AT(in, 1), AT(in, 2),
+                     AT(in, 3),              AT(in, 4),    ITEMS(in, 1)};
+    pieces_t pieces = {n, AT(in, 6), AT(in, 7), AT(in, 8), AT(in, 9), AT(in, 10), complete};
+    closed_t out = {0};
+    int failed;
+    Py_BEGIN_ALLOW_THREADS;
+    failed = absorb(&rings, &pieces, &out) < 0;
+    Py_END_ALLOW_THREADS;
+    give_back(&in);
+    column_t columns[] = {
+        out.late,        out.moved,        out.events,       out.window_rows, out.window_ends,
+        out.window_samples, out.second_rows, out.second_index, out.second_count, out.second_min,
+        out.second_max,  out.second_mean,  out.second_m2,
+    };
+    return failed ? dropped(columns, 13) : handed_over(columns, 13);
+}
+
+PyDoc_STRVAR(alerts_doc,
+             "alerts(rows, starts_us, ends_us, scores, over, under, open, raised_us,\n"
+             "       raised_start_us, cleared_us, peak, score, score_us, rule) -> [window, raised,\n"
+             "       raised_us, raised_start_us, peak] of each transition\n\n"
+             "rule: float64 [threshold, clear_below, raise_after, clear_after, dedup_us].");
+
+static PyObject *py_alerts(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    buffers_t in;
+    if (!arity("alerts", nargs, 14) || take_buffers(args, 14, &in) < 0)
+        return NULL;
+    const int64_t n = ITEMS(in, 0);
+    const int widths[] = {8, 8, 4, 0};
+    PyObject *found = NULL;
+    if (!same_length(&in, 1, widths, n) || !(found = PyList_New(0)))
+        goto end;
+    const double *rule = AT(in, 13);
+    alerts_t alerts = {rule[0],    rule[1],    (int64_t)rule[2], (int64_t)rule[3], (int64_t)rule[4],
+                       AT(in, 4),  AT(in, 5),  AT(in, 6),        AT(in, 7),        AT(in, 8),
+                       AT(in, 9),  AT(in, 10), AT(in, 11),       AT(in, 12)};
+    const int64_t *rows = AT(in, 0), *starts_us = AT(in, 1), *ends_us = AT(in, 2);
+    const float *scores = AT(in, 3);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = rows[i];
+        int change = alert_window(&alerts, row, starts_us[i], ends_us[i], scores[i]);
+        if (!change)
+            continue;
+        PyObject *item =
+            Py_BuildValue("LiLLd", (long long)i, change > 0, (long long)alerts.raised_us[row],
+                          (long long)alerts.raised_start_us[row], (double)alerts.peak[row]);
+        if (item == NULL || PyList_Append(found, item) < 0) {
+            Py_XDECREF(item);
+            Py_CLEAR(found);
+            break;
+        }
+        Py_DECREF(item);
+    }
+end:
+    give_back(&in);
+    return found;
+}
+
+static PyObject *buckets_out(int failed, bucket_columns_t *out)
+{
+    column_t columns[] = {out->rows, out->index, out->count, out->min,
+                          out->max,  out->mean,  out->m2,    out->over};
+    return failed ? dropped(columns, 8) : handed_over(columns, 8);
+}
+
+static buckets_t buckets_at(const buffers_t *in, int first)
+{
+    return (buckets_t){
+        in->views[first].buf,
+        {in->views[first + 1].buf, in->views[first + 2].buf, in->views[first + 3].buf,
+         in->views[first + 4].buf, in->views[first + 5].buf},
+        in->views[first + 6].buf,
+    };
+}
+
+PyDoc_STRVAR(join_doc,
+             "join_scores(events, window rows, window ends, scores, second rows, index, count,\n"
+             "            min, max, mean, m2, running index, count, min, max, mean, m2, over,\n"
+             "            channels, threshold) -> rows, index, count, min, max, mean, m2, over");
+
+static PyObject *py_join_scores(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    buffers_t in;
+    int64_t channels;
+    if (!arity("join_scores", nargs, 20) || numbers(args + 18, 1, &channels) < 0)
+        return NULL;
+    double threshold = PyFloat_AsDouble(args[19]);
+    if ((threshold == -1.0 && PyErr_Occurred()) || take_buffers(args, 18, &in) < 0)
+        return NULL;
+    const int windows[] = {8, 4, 0};
+    if (!same_length(&in, 2, windows, ITEMS(in, 1))) {
+        give_back(&in);
+        return NULL;
+    }
+    score_events_t events = {
+        ITEMS(in, 0), channels,  AT(in, 0), AT(in, 1), AT(in, 2), AT(in, 3), threshold,
+        AT(in, 4),    AT(in, 5), {AT(in, 6), AT(in, 7), AT(in, 8), AT(in, 9), AT(in, 10)},
+    };
+    buckets_t running = buckets_at(&in, 11);
+    bucket_columns_t out = {0};
+    int failed = join_scores(&events, &running, &out) < 0;
+    give_back(&in);
+    return buckets_out(failed, &out);
+}
+
+PyDoc_STRVAR(fold_doc,
+             "fold(rows, index, count, min, max, mean, m2, over, moved, settled,\n"
+             "     running index, count, min, max, mean, m2, over, series, length, level_s,\n"
+             "     period_ns) -> rows, index, count, min, max, mean, m2, over");
+
+static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    buffers_t in;
+    int64_t scalars[4];
+    if (!arity("fold", nargs, 21) || numbers(args + 17, 4, scalars) < 0 ||
+        take_buffers(args, 17, &in) < 0)
+        return NULL;
+    const int64_t n = ITEMS(in, 0);
+    const int wide = 8 * (int)scalars[0];
+    const int widths[] = {8, wide, wide, wide, wide, wide, 8, 0};
+    if (!same_length(&in, 1, widths, n)) {
+        give_back(&in);
+        return NULL;
+    }
+    parts_t parts = {
+        n,         scalars[0], scalars[1],
+        scalars[2], scalars[3], AT(in, 0),
+        AT(in, 1), {AT(in, 2), AT(in, 3), AT(in, 4), AT(in, 5), AT(in, 6)},
+        AT(in, 7), ITEMS(in, 8), AT(in, 8),
+        AT(in, 9),
+    };
+    buckets_t running = buckets_at(&in, 10);
+    bucket_columns_t out = {0};
+    int failed = fold(&parts, &running, &out) < 0;
+    give_back(&in);
+    return buckets_out(failed, &out);
+}
+
+#define METHOD(name)                                                                               \
+    {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, name##_doc}
+#define join_scores_doc join_doc
+
+static PyMethodDef methods[] = {
+    METHOD(decode), METHOD(charge),      METHOD(absorb),
+    METHOD(alerts), METHOD(join_scores), METHOD(fold),
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "fleetpulse.kernel.native",
+    .m_doc = "The compiled part of the core; see docs/adr/0013-a-compiled-kernel.md.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit_native(void)
+{
+    if (PyType_Ready(&MemoryType) < 0)
+        return NULL;
+    PyObject *native = PyModule_Create(&module);
+    if (native && PyModule_AddStringConstant(native, "SOURCES", KERNEL_SOURCES) < 0)
+        Py_CLEAR(native);
+    return native;
+}
