@@ -46,6 +46,34 @@ class RollupRow:
     score_std: float
 
 
+Measure = Literal["max", "mean", "over"]
+"""Of a bucket's scores; over: how many were above the threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopQuestion:
+    """Which devices of a tenant have the highest scores: so many of each bucket."""
+
+    tenant: str
+    resolution: Literal["hour", "day"]
+    by: Measure
+    buckets_us: range
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopRow:
+    """One device in one bucket."""
+
+    bucket_us: int
+    device_id: str
+    profile: str
+    score_count: int
+    score_over: int
+    score_max: float
+    score_mean: float
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRow:
     """One alert from raise to clear."""
@@ -117,6 +145,9 @@ class Reads(Protocol):
         limit: int,
     ) -> list[RollupRow]:
         """Buckets that start in [from_us, to_us), oldest first."""
+
+    async def top(self, asked: TopQuestion) -> list[TopRow]:
+        """Highest first within a bucket, oldest bucket first."""
 
     async def alerts(
         self, where: PeriodFilter, before: PeriodKey | None, limit: int

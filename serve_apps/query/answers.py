@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from fleetpulse.effects import SessionSummary
 from fleetpulse.live import DeviceView
-from fleetpulse.reads import AlertRow, DeviceRow, RollupRow, SessionRow
+from fleetpulse.reads import AlertRow, DeviceRow, RollupRow, SessionRow, TopQuestion, TopRow
 from serve_apps.times import rfc3339
 
 
@@ -155,6 +155,50 @@ class Metrics(BaseModel):
     resolution: str
     buckets: list[Bucket]
     next: str | None
+
+
+class RankedDevice(BaseModel):
+    """A device's scores in a bucket. over: those above the threshold."""
+
+    device_id: str
+    profile: str
+    count: int
+    over: int
+    max: float
+    mean: float
+
+
+class Ranking(BaseModel):
+    """A bucket's devices, highest first."""
+
+    at: str
+    devices: list[RankedDevice]
+
+
+class Top(BaseModel):
+    """Rankings, oldest bucket first; buckets without scores are left out."""
+
+    resolution: str
+    by: str
+    buckets: list[Ranking]
+
+    @classmethod
+    def of(cls, asked: TopQuestion, rows: list[TopRow]) -> Self:
+        """From rows in their order."""
+        rankings: dict[int, Ranking] = {}
+        for row in rows:
+            at = rankings.setdefault(row.bucket_us, Ranking(at=rfc3339(row.bucket_us), devices=[]))
+            at.devices.append(
+                RankedDevice(
+                    device_id=row.device_id,
+                    profile=row.profile,
+                    count=row.score_count,
+                    over=row.score_over,
+                    max=row.score_max,
+                    mean=row.score_mean,
+                )
+            )
+        return cls(resolution=asked.resolution, by=asked.by, buckets=list(rankings.values()))
 
 
 class Alert(BaseModel):

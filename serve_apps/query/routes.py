@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from fleetpulse.identity import DEFAULT_TENANT, check_name
-from fleetpulse.reads import PeriodFilter
+from fleetpulse.reads import Measure, PeriodFilter
 from serve_apps.query.answers import (
     AlertPage,
     DeviceDetail,
@@ -13,9 +13,10 @@ from serve_apps.query.answers import (
     Metrics,
     Session,
     SessionPage,
+    Top,
 )
 from serve_apps.query.health import Health, HealthService
-from serve_apps.query.service import PAGE_MAX, QueryService
+from serve_apps.query.service import METRICS_MAX, PAGE_MAX, QueryService
 from serve_apps.times import epoch_us
 
 Tenant = Annotated[str, Header(alias="x-tenant")]
@@ -67,10 +68,22 @@ def api_routes(service: QueryService) -> APIRouter:
         resolution: Literal["minute", "hour", "day"] = "minute",
         since: Annotated[Time, Query(alias="from")] = None,
         until: Annotated[Time, Query(alias="to")] = None,
-        limit: Limit = 500,
+        limit: Annotated[int, Query(ge=1, le=METRICS_MAX)] = 500,
     ) -> Metrics:
         """Statistics per channel and of the scores, oldest bucket first."""
         return await service.metrics(tenant, device_id, resolution, since, until, limit)
+
+    @api.get("/top")
+    async def top(
+        tenant: Tenant = DEFAULT_TENANT,
+        resolution: Literal["hour", "day"] = "hour",
+        by: Measure = "max",
+        since: Annotated[Time, Query(alias="from")] = None,
+        until: Annotated[Time, Query(alias="to")] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    ) -> Top:
+        """The devices with the highest scores of each hour or day that begins in the range."""
+        return await service.top(tenant, resolution, by, since, until, limit)
 
     @api.get("/alerts")
     async def alerts(where: Which, cursor: Cursor = None, limit: Limit = 100) -> AlertPage:

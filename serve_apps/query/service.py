@@ -3,17 +3,20 @@
 import base64
 import time
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+from fleetpulse.effects import RESOLUTION_S
 from fleetpulse.errors import InputError
 from fleetpulse.identity import DeviceKey, check_name
 from fleetpulse.live import DeviceView, ShardStatus
 from fleetpulse.reads import (
+    Measure,
     PeriodFilter,
     PeriodKey,
     Reads,
     Resolution,
     SessionRow,
+    TopQuestion,
 )
 from serve_apps.query.answers import (
     Alert,
@@ -26,6 +29,7 @@ from serve_apps.query.answers import (
     Metrics,
     Session,
     SessionPage,
+    Top,
 )
 from serve_apps.times import epoch_us, rfc3339
 
@@ -36,6 +40,11 @@ DEFAULT_RANGE_US: Final[dict[Resolution, int]] = {
     "day": 365 * 86_400_000_000,
 }
 """How far back `metrics` looks when it is not told."""
+METRICS_MAX: Final = 1440
+"""A day by minute is one page."""
+TOP_RANGE_US: Final = {"hour": 24 * 3_600_000_000, "day": 30 * 86_400_000_000}
+TOP_BUCKETS_MAX: Final = 744
+"""A month by hour."""
 
 
 class FleetViews(Protocol):
@@ -90,6 +99,25 @@ class QueryService:
             buckets=[Bucket.of(row) for row in rows[:limit]],
             next=rfc3339(rows[limit].bucket_us) if len(rows) > limit else None,
         )
+
+    async def top(
+        self,
+        tenant: str,
+        resolution: Literal["hour", "day"],
+        by: Measure,
+        since: str | None,
+        until: str | None,
+        limit: int,
+    ) -> Top:
+        """The devices with the highest scores."""
+        step_us = RESOLUTION_S[resolution] * 1_000_000
+        to_us = epoch_us("to", until) if until else time.time_ns() // 1000
+        from_us = epoch_us("from", since) if since else to_us - TOP_RANGE_US[resolution]
+        buckets_us = range(-(-from_us // step_us) * step_us, to_us, step_us)
+        if len(buckets_us) > TOP_BUCKETS_MAX:
+            raise InputError("from", f"asks for more than {TOP_BUCKETS_MAX} buckets")
+        asked = TopQuestion(check_name("x-tenant", tenant), resolution, by, buckets_us, limit)
+        return Top.of(asked, await self.reads.top(asked))
 
     async def alerts(self, where: PeriodFilter, cursor: str | None, limit: int) -> AlertPage:
         """A page of alerts."""

@@ -5,17 +5,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.migrate import migrate
 from adapters.postgres.reads import PostgresReads
+from adapters.postgres.rollup_reads import top_parameters, top_query
 from adapters.postgres.rollup_sink import PostgresRollupSink
-from fleetpulse.effects import DeviceSeen
+from fleetpulse.effects import DeviceSeen, Effects, RollupRows
 from fleetpulse.errors import DatabaseUnavailable
 from fleetpulse.ports import Advance
-from fleetpulse.reads import PeriodFilter, PeriodKey
+from fleetpulse.reads import Measure, PeriodFilter, PeriodKey, TopQuestion
 from fleetpulse.settings import PostgresSettings
 from tests.contracts.cases import PROFILE, T0_US, alert, effects, session
 
@@ -86,6 +89,61 @@ def test_rollups_of_a_range_name_their_channels(ask: Ask) -> None:
     assert [each.bucket_us for each in rows] == [T0_US + MINUTE_US, T0_US + 2 * MINUTE_US]
     assert rows[0].channels == list(PROFILE.channels)
     assert rows[0].mean == [2.0, 3.0]
+
+
+def hours(values: list[float], device: int, bucket_us: int) -> RollupRows:
+    """Scores of one device in successive hours."""
+    scores = np.array(values)
+    none = np.isnan(scores)
+    rows = effects(*range(len(values))).rollups[0]
+    return replace(
+        rows,
+        resolution="hour",
+        devices=[f"default/pump-{device}".encode()] * len(values),
+        bucket_us=bucket_us + 3_600_000_000 * np.arange(len(values)),
+        score_count=np.where(none, 0, 9).astype(np.int32),
+        score_over=np.where(none, 0, device).astype(np.int32),
+        score_max=scores,
+        score_mean=-scores,
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "found"),
+    [
+        ("max", [(0, "pump-3"), (0, "pump-1"), (1, "pump-2"), (1, "pump-1")]),
+        ("mean", [(0, "pump-2"), (0, "pump-1"), (1, "pump-1"), (1, "pump-2")]),
+        ("over", [(0, "pump-3"), (0, "pump-2"), (1, "pump-2"), (1, "pump-1")]),
+    ],
+)
+def test_the_highest_scores_of_an_hour_are_found(
+    dsn: str, ask: Ask, by: Measure, found: list[tuple[int, str]]
+) -> None:
+    hour_us = T0_US // 3_600_000_000 * 3_600_000_000
+    nan = float("nan")
+    batches = [hours([2, 1], 1, hour_us), hours([1, 2], 2, hour_us), hours([3, nan], 3, hour_us)]
+    sink = PostgresRollupSink(dsn, topic_id=f"top-{by}")
+    epoch = sink.claim([0])[0].owner_epoch
+    sink.write(Effects(rollups=batches), {0: Advance(epoch, 0, 1)})
+    sink.close()
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE rollup_hour SET withheld = device_id = 'pump-9'")
+    buckets_us = range(hour_us, hour_us + 3 * 3_600_000_000, 3_600_000_000)
+    rows = ask(lambda reads: reads.top(TopQuestion("default", "hour", by, buckets_us, 2)))
+    assert [((row.bucket_us - hour_us) // 3_600_000_000, row.device_id) for row in rows] == found
+    nobody = TopQuestion("other", "hour", by, buckets_us, 2)
+    assert ask(lambda reads: reads.top(nobody)) == []
+
+
+def test_the_highest_scores_come_from_an_index(dsn: str) -> None:
+    asked = TopQuestion("default", "hour", "max", range(0, 7200, 3600), 2)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET enable_bitmapscan = off")
+        query = SQL("EXPLAIN ") + top_query("hour", "max")
+        plan = "\n".join(r for (r,) in connection.execute(query, top_parameters(asked)).fetchall())
+    assert "Sort Key: rollup_hour" not in plan, f"each hour is sorted: {plan}"
+    assert "Index" in plan
 
 
 def test_alerts_come_newest_first_in_pages(ask: Ask) -> None:

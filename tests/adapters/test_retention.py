@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.migrate import migrate
-from adapters.postgres.reads import _ROLLUPS
 from adapters.postgres.retention import PostgresRetention
+from adapters.postgres.rollup_reads import rollups_query
 from adapters.postgres.rollup_sink import PostgresRollupSink
 from adapters.postgres.time_partitions import UNITS
 from fleetpulse.effects import Effects
@@ -235,9 +235,7 @@ def test_a_query_of_a_day_reads_the_partitions_of_that_day(
     database: psycopg.Connection, rollups: PostgresRollupSink
 ) -> None:
     write(rollups, minutes(*(NOW_US - days * DAY_US for days in range(5))))
-    query = SQL("EXPLAIN ") + _ROLLUPS.format(
-        bucket=SQL("0 AS bucket_us"), table=Identifier("rollup_minute")
-    )
+    query = SQL("EXPLAIN ") + rollups_query("minute")
     day_us = NEW_US // DAY_US * DAY_US
     asked = {
         "tenant": "default", "device_id": "pump-1", "limit": 2000,

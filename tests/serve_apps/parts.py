@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from fleetpulse.reads import (
     Resolution,
     RollupRow,
     SessionRow,
+    TopQuestion,
+    TopRow,
 )
 from fleetpulse.recompute.job import Mark, State
 from fleetpulse.recompute.requests import JobRow
@@ -55,6 +58,7 @@ class MemoryReads:
     alert_rows: list[AlertRow] = field(default_factory=list)
     rollup_rows: list[RollupRow] = field(default_factory=list)
     session_rows: list[SessionRow] = field(default_factory=list)
+    top_rows: list[TopRow] = field(default_factory=list)
     failure: Exception | None = None
 
     async def devices(self, tenant: str, search: str, after: str, limit: int) -> list[DeviceRow]:
@@ -76,6 +80,12 @@ class MemoryReads:
         limit: int,
     ) -> list[RollupRow]:
         return [row for row in self.rollup_rows if from_us <= row.bucket_us < to_us][:limit]
+
+    async def top(self, asked: TopQuestion) -> list[TopRow]:
+        rows = [row for row in self.top_rows if row.bucket_us in asked.buckets_us]
+        rows.sort(key=lambda row: (row.bucket_us, -getattr(row, f"score_{asked.by}")))
+        buckets = groupby(rows, key=lambda row: row.bucket_us)
+        return [row for _, found in buckets for row in islice(found, asked.limit)]
 
     async def alerts(
         self, where: PeriodFilter, before: PeriodKey | None, limit: int

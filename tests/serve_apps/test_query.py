@@ -9,7 +9,7 @@ import pytest
 
 from fleetpulse.errors import DatabaseUnavailable
 from fleetpulse.live import Cause, DeviceView, PartitionStatus
-from fleetpulse.reads import AlertRow, RollupRow
+from fleetpulse.reads import AlertRow, RollupRow, TopRow
 from serve_apps.query.causes import hot_partitions
 from tests.serve_apps.parts import (
     START_US,
@@ -165,6 +165,28 @@ def test_metrics_name_their_channels(client: httpx.Client) -> None:
     assert answer["buckets"][0]["score"]["over"] == 1
 
 
+def test_the_highest_scores_of_each_hour_are_ranked(client: httpx.Client, replica: Replica) -> None:
+    hour_us = START_US // 3_600_000_000 * 3_600_000_000
+    replica.reads.top_rows += [
+        TopRow(hour_us + at * 3_600_000_000, f"pump-{n}", "pump@1", 9, 9 - n, 1.0 + n, 0.5)
+        for at in range(3)
+        for n in range(4)
+    ]
+    asked = {"from": str(hour_us // 1000), "to": str(hour_us // 1000 + 7_200_000), "limit": "2"}
+    answer = client.get("/api/v1/top", params=asked).json()
+    assert [bucket["at"] for bucket in answer["buckets"]] == [
+        "2026-09-21T14:00:00.000000Z",
+        "2026-09-21T15:00:00.000000Z",
+    ], "the hour that begins at `to` is not asked for"
+    assert [each["device_id"] for each in answer["buckets"][0]["devices"]] == ["pump-3", "pump-2"]
+    by_over = client.get("/api/v1/top", params=asked | {"by": "over"}).json()
+    assert by_over["buckets"][1]["devices"][0] == {
+        "device_id": "pump-0", "profile": "pump@1", "count": 9, "over": 9, "max": 1.0, "mean": 0.5,
+    }  # fmt: skip
+    replica.reads.top_rows.clear()
+    assert client.get("/api/v1/top").json()["buckets"] == []
+
+
 def test_alerts_are_paged_by_cursor_newest_first(client: httpx.Client) -> None:
     seen, cursor = [], None
     while True:
@@ -186,6 +208,9 @@ def test_alerts_are_paged_by_cursor_newest_first(client: httpx.Client) -> None:
         ("/api/v1/devices?limit=0", 422, "limit"),
         ("/api/v1/devices/pump-1/metrics?resolution=week", 422, "resolution"),
         ("/api/v1/devices/pump-1/metrics?from=yesterday", 422, "from"),
+        ("/api/v1/top?resolution=minute", 422, "resolution"),
+        ("/api/v1/top?from=2020-01-01T00:00:00Z", 422, "from"),
+        ("/api/v1/top?limit=101", 422, "limit"),
         ("/api/v1/alerts?cursor=%25", 422, "cursor"),
         ("/api/v1/alerts?to=2026-01-01T00:00:00", 422, "to"),
         ("/api/v1/nothing", 404, ""),
