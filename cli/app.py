@@ -22,6 +22,7 @@ VERBS = (
     "cli.operate",
     "cli.explain",
     "cli.bench",
+    "cli.capacity",
     "cli.chaos",
 )
 

@@ -11,6 +11,7 @@ from cli.bench_devices import devices
 from cli.bench_fleet import fleet
 from cli.bench_output import JsonFile, print_run, write_report
 from cli.bench_rows import rows
+from cli.bench_scale import scale
 from cli.bench_smoke import smoke
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(limit)
     bench.command()(devices)
     bench.command()(rows)
+    bench.command()(scale)
     bench.command()(fleet)
     bench.command()(soak)
     bench.command("exactly-once")(exactly_once)

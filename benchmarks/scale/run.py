@@ -1,0 +1,131 @@
+"""Measures axes and says what was found: points, plots, and what was hot at both ends."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.plan import LoadPlan
+from benchmarks.scale.core import CoreCost, hottest, measure
+from benchmarks.scale.plot import svg
+from benchmarks.scale.shape import BASE, CORE_AXES, SHARDS, Axis
+from benchmarks.scale.stack import StackCost, Started, backlog, idle, paced, stack_of
+from fleetpulse.settings import Settings
+
+ACROSS: Final[dict[str, str]] = {
+    "shards": "shards, on 2 cores",
+    "devices": "devices, all in memory",
+    "frame": "samples per frame",
+    "channels": "channels",
+    "model": "model cost per window, µs",
+    "step": "records per step",
+}
+BACKLOG_S: Final = 40.0
+PACED_S: Final = 16.0
+FIT: Final = ((100, 20), (500, 20), (25, 1), (10, 5), (1000, 100))
+"""Devices at 200 Hz and samples per frame, of the loads from which the constants are taken."""
+HELD_OUT: Final = ((250, 10), (700, 50), (50, 2))
+"""Of the loads that check the model of capacity."""
+CROSS: Final = ((1000, 4), (100, 20))
+"""Of the backlogs that check the axes of the core on a stack."""
+Show = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class ScaleReport:
+    """Everything that was asked for."""
+
+    core: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Axis -> points: value, the counts of CoreCost, and CPU seconds per million samples."""
+    hot: dict[str, list[list[tuple[str, float]]]] = field(default_factory=dict)
+    """Axis -> at its first, middle and last value: functions by their share of the time."""
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    cross: list[dict[str, Any]] = field(default_factory=list)
+    fit: list[dict[str, Any]] = field(default_factory=list)
+    held_out: list[dict[str, Any]] = field(default_factory=list)
+
+    def curves(self) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+        """Axis and points."""
+        for axis, points in self.core.items():
+            yield axis, [(p["value"], p["cpu_s_per_million"]) for p in points]
+        if self.shards:
+            yield "shards", [(p["shards"], p["cpu_s_per_million"]["shard"]) for p in self.shards]
+
+
+def measure_core(report: ScaleReport, axes: Sequence[Axis], show: Show) -> None:
+    """In this process."""
+    for axis in axes:
+        points = CORE_AXES[axis]
+        report.core[axis] = []
+        for number, (value, shape) in enumerate(points):
+            report.core[axis].append(_core_point(value, measure(shape)))
+            show(axis, number + 1, len(points))
+        ends = [points[0], points[len(points) // 2], points[-1]]
+        report.hot[axis] = [hottest(shape) for _, shape in ends]
+
+
+def measure_stacks(report: ScaleReport, settings: Settings, on_start: Started, show: Show) -> None:
+    """Each number of shards on a stack of its own, then backlogs of other shapes on two shards."""
+    passes = [(shards, 1000, 20) for shards in SHARDS]
+    passes += [(2, devices, frame) for devices, frame in CROSS]
+    for number, (shards, devices, frame) in enumerate(passes):
+        with stack_of(settings, shards, on_start) as stack:
+            seconds = min(BACKLOG_S, BACKLOG_S * 200_000 / (devices * 200) * frame / 20)
+            cost = backlog(stack, plan_of(settings, devices, frame, seconds))
+        (report.shards if number < len(SHARDS) else report.cross).append(_stack_point(cost))
+        show("stacks", number + 1, len(passes))
+
+
+def measure_loads(report: ScaleReport, settings: Settings, on_start: Started, show: Show) -> None:
+    """One stack at several paces: what constants of capacity are taken from, and their check."""
+    total = 1 + len(FIT) + len(HELD_OUT)
+    with stack_of(settings, 2, on_start) as stack:
+        report.fit.append(_stack_point(idle(stack, plan_of(settings, 1, 20, PACED_S))))
+        show("loads", 1, total)
+        for number, (devices, frame) in enumerate(FIT + HELD_OUT):
+            cost = paced(stack, plan_of(settings, devices, frame, PACED_S))
+            (report.fit if number < len(FIT) else report.held_out).append(_stack_point(cost))
+            show("loads", number + 2, total)
+
+
+def draw(report: ScaleReport, folder: Path) -> list[Path]:
+    """An SVG per axis; answers the files."""
+    files = []
+    for axis, points in report.curves():
+        what = "shards' CPU s" if axis == "shards" else "CPU s"
+        file = folder / f"scale-{axis}.svg"
+        title = f"Cost of a sample by {ACROSS[axis]}"
+        file.write_text(svg(title, ACROSS[axis], f"{what} per million samples", points))
+        files.append(file)
+    return files
+
+
+def plan_of(settings: Settings, devices: int, frame_samples: int, seconds: float) -> LoadPlan:
+    """Devices of the shipped profile."""
+    return LoadPlan(
+        run=secrets.token_hex(3),
+        devices=devices,
+        rate_hz=BASE.rate_hz,
+        frame_samples=frame_samples,
+        seconds=seconds,
+        via="kafka",
+        disorder=0.0,
+        duplicates=0.0,
+        lateness_ms=0,
+        ill=0.1,
+        profile_file=str(settings.profiles_folder / f"{settings.default_profile}.yaml"),
+    )
+
+
+def _core_point(value: float, cost: CoreCost) -> dict[str, Any]:
+    per_million = round(cost.cpu_s_per_million, 4)
+    return {"value": value, **asdict(cost), "cpu_s_per_million": per_million}
+
+
+def _stack_point(cost: StackCost) -> dict[str, Any]:
+    derived = {
+        "samples_per_s": round(cost.samples_per_s, 1),
+        "cpu_s_per_million": cost.cpu_s_per_million if cost.samples else {},
+    }
+    return {**asdict(cost), **derived}

@@ -1,0 +1,130 @@
+"""The model of capacity: it says what was measured, and of more devices that they need more."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.capacity.constants import ROLES, Constants
+from benchmarks.capacity.fit import fitted, foretell, non_negative
+from benchmarks.capacity.model import FleetSize, capacity
+from benchmarks.scale.core import measure
+from benchmarks.scale.shape import BASE
+from fleetpulse.profile import profile_from_yaml
+from fleetpulse.settings import load_settings
+
+CONSTANTS = Constants.read()
+SMALL = FleetSize(devices=1000, rate_hz=200)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"devices": 2000},
+        {"rate_hz": 400},
+        {"channels": 12},
+        {"model_us": 500.0},
+        {"frame_samples": 1},
+        {"hop": 16},
+    ],
+    ids=str,
+)
+def test_more_costs_more(more: dict[str, Any]) -> None:
+    less, greater = capacity(SMALL, CONSTANTS), capacity(replace(SMALL, **more), CONSTANTS)
+    assert sum(greater.cpu.values()) > sum(less.cpu.values())
+    assert greater.shards >= less.shards
+    assert sum(greater.disk_gb.values()) >= sum(less.disk_gb.values())
+
+
+def test_retention_and_replication_are_disk() -> None:
+    less = capacity(SMALL, CONSTANTS)
+    more = capacity(replace(SMALL, replication=3, minute_days=180), CONSTANTS)
+    assert more.disk_gb["kafka"] == pytest.approx(3 * less.disk_gb["kafka"], rel=0.01)
+    assert more.disk_gb["postgres"] > less.disk_gb["postgres"]
+    assert more.cpu == less.cpu
+
+
+def test_a_shard_is_never_asked_for_more_than_a_core() -> None:
+    needs = capacity(replace(SMALL, devices=100_000), CONSTANTS)
+    assert needs.cpu["shard"] / needs.shards <= 0.7
+    assert needs.partitions >= 2 * needs.shards
+
+
+def test_a_ring_is_as_long_as_the_profile_s() -> None:
+    settings = load_settings()
+    path = settings.profiles_folder / f"{settings.default_profile}.yaml"
+    profile = profile_from_yaml(path.read_text())
+    assert SMALL.ring_slots == profile.ring_slots
+    assert SMALL.channels == CONSTANTS.channels == len(profile.channels)
+
+
+@pytest.mark.parametrize("channels", [1, 6, 20])
+def test_the_bytes_of_a_device_are_those_of_the_core(
+    monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    monkeypatch.setattr("benchmarks.scale.core.SAMPLES", 1)
+    shape = replace(BASE, devices=50, channels=channels, step_records=50)
+    measured = measure(shape).bytes_per_device
+    ring = BASE.window + 2 * shape.profile.block_samples_max
+    expected = CONSTANTS.device_bytes + channels * (CONSTANTS.channel_bytes + 4 * ring)
+    assert measured == pytest.approx(expected, rel=0.05)
+
+
+def load(devices: int, frame_samples: int, constants: Constants) -> dict[str, Any]:
+    """As a stack would report that does what the model says."""
+    fleet = FleetSize(devices=devices, rate_hz=200, frame_samples=frame_samples)
+    seconds = 10.0
+    samples = fleet.samples_per_s * seconds
+    records = fleet.records_per_s * seconds
+    values_bytes = samples * 6 * constants.value_bytes
+    return {
+        "shards": 2,
+        "devices": devices,
+        "frame_samples": frame_samples,
+        "seconds": seconds,
+        "samples": samples,
+        "records": records,
+        "windows": samples / 128,
+        "cpu_s": {k: v * seconds for k, v in capacity(fleet, constants, shards=2).cpu.items()},
+        "rss_mb": {"shard": 700.0, "raylet": 50.0},
+        "topic_bytes": {
+            "telemetry": records * constants.record_bytes + values_bytes,
+            "scores": samples / 128 * constants.score_bytes,
+            "aggregates.second": devices * seconds * constants.second_bytes,
+        },
+    }
+
+
+def test_constants_are_found_again() -> None:
+    loads = [load(d, f, CONSTANTS) for d, f in ((100, 20), (500, 20), (25, 1), (10, 5), (900, 100))]
+    old = replace(CONSTANTS, shard_base_us=1.0, record_us=dict.fromkeys(ROLES, 1.0))
+    new = fitted(old, {"fit": loads})
+    for role in ROLES:
+        assert new.record_us[role] == pytest.approx(CONSTANTS.record_us[role], rel=0.1, abs=1)
+    assert new.shard_base_us == pytest.approx(CONSTANTS.shard_base_us, rel=0.1, abs=2000)
+    assert new.score_bytes == pytest.approx(CONSTANTS.score_bytes, rel=0.01)
+    held_out = [load(300, 10, CONSTANTS)]
+    cores = next(each for each in foretell(new, held_out) if each.quantity == "busy cores")
+    assert abs(cores.error) < 0.05
+
+
+def test_a_wrong_model_is_noticed() -> None:
+    point = load(300, 10, CONSTANTS)
+    point["cpu_s"] = {role: 2 * cpu_s for role, cpu_s in point["cpu_s"].items()}
+    cores = next(each for each in foretell(CONSTANTS, [point]) if each.quantity == "busy cores")
+    assert cores.error == pytest.approx(-0.5, abs=0.02)
+
+
+def test_nothing_costs_less_than_nothing() -> None:
+    columns = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]])
+    assert non_negative(columns, np.array([3.0, 2.0, 1.0]))[1] == 0
+    assert non_negative(columns, np.array([3.0, 5.0, 7.0])) == pytest.approx([1.0, 2.0])
+
+
+def test_constants_are_written_as_they_are_read(tmp_path: Path) -> None:
+    CONSTANTS.write(tmp_path / "constants.json")
+    assert Constants.read(tmp_path / "constants.json") == CONSTANTS
+    assert json.loads((tmp_path / "constants.json").read_text()) == asdict(CONSTANTS)
