@@ -20,6 +20,7 @@ _ROLES = (
     ("ray::LiveHub", "live hub"),
     ("ray::ServeReplica:ingest", "ingest"),
     ("ray::ServeReplica:query", "query"),
+    ("ray::ServeReplica:bound", "bound"),
     ("haproxy", "http proxy"),
     ("HAProxyManager", "serve system"),
     ("ServeController", "serve system"),
@@ -29,6 +30,8 @@ _ROLES = (
     ("/ray/", "ray system"),
     ("devstack.daemon", "stack owner"),
     ("benchmarks.generator", "generator"),
+    ("benchmarks.ingest_load", "generator"),
+    ("benchmarks.ingest_serve", "stack owner"),
     ("benchmarks.handle_watch", "views"),
 )
 

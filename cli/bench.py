@@ -9,6 +9,7 @@ import typer
 
 from cli.bench_devices import devices
 from cli.bench_fleet import fleet
+from cli.bench_ingest import ingest
 from cli.bench_output import JsonFile, print_run, write_report
 from cli.bench_rows import rows
 from cli.bench_scale import scale
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(rows)
     bench.command()(scale)
     bench.command()(fleet)
+    bench.command()(ingest)
     bench.command()(soak)
     bench.command("exactly-once")(exactly_once)
     bench.command()(smoke)

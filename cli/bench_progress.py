@@ -53,6 +53,10 @@ class BenchProgress:
         """A phase that counts."""
         self._show(phase, total, done, f"{done:,} of {total:,}")
 
+    def step(self, name: str, phase: str, done: int, total: int) -> None:
+        """One of several phases in a row begins."""
+        self._show(name, total, done, phase)
+
     def _show(self, name: str, total: float, done: float, state: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, state="")

@@ -4,8 +4,8 @@ The cluster must have been started with `serve_apps.environment.serve_environmen
 """
 
 import shutil
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from ray import serve
 from ray.exceptions import RayError
@@ -16,6 +16,7 @@ from ray.serve.schema import LoggingConfig
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings, Settings
 from serve_apps.environment import socket_folder
+from serve_apps.ingest.app import PATH
 from serve_apps.ingest.replica import IngestReplica
 from serve_apps.query.replica import QueryReplica
 
@@ -28,37 +29,43 @@ STOP_TIMEOUT_S: Final = 2.0
 """For a replica to end what it does."""
 
 
+class Target(NamedTuple):
+    """An application: its deployment's class, made with the settings, and where it answers."""
+
+    replica: Any
+    name: str
+    route: str
+    replicas: int
+
+
+def ingest_target(settings: Settings) -> Target:
+    """The way in."""
+    return Target(IngestReplica, INGEST, PATH, settings.http.ingest_replicas)
+
+
+def query_target(settings: Settings) -> Target:
+    """API and page: whatever is not the ingest's."""
+    return Target(QueryReplica, QUERY, "/", settings.http.query_replicas)
+
+
 def start_serve(settings: Settings) -> None:
     """Deploy ingest and query and wait until both answer; raises SetupError."""
+    deploy(settings, [ingest_target(settings), query_target(settings)])
+
+
+def deploy(settings: Settings, targets: Sequence[Target]) -> None:
+    """Deploy these and wait until all answer; raises SetupError."""
+    http = settings.http
+    logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
     try:
-        _start(settings)
+        options = HTTPOptions(host=http.host, port=http.port)
+        serve.start(http_options=options, logging_config=logging)
+        serve.run_many([_run_target(each, settings, logging) for each in targets])
     except (RayError, RuntimeError, TimeoutError) as error:
         raise SetupError(
             f"Serve did not start: {str(error).splitlines()[0][:300]}",
             remedy="see `serve` in Ray's logs",
         ) from error
-
-
-def _start(settings: Settings) -> None:
-    http = settings.http
-    logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
-    serve.start(http_options=HTTPOptions(host=http.host, port=http.port), logging_config=logging)
-    serve.run_many(
-        [
-            serve.RunTarget(
-                _application(IngestReplica, INGEST, http.ingest_replicas, settings),
-                name=INGEST,
-                route_prefix="/telemetry",
-                logging_config=logging,
-            ),
-            serve.RunTarget(
-                _application(QueryReplica, QUERY, http.query_replicas, settings),
-                name=QUERY,
-                route_prefix="/",
-                logging_config=logging,
-            ),
-        ]
-    )
 
 
 def drain_ingest(timeout_s: float) -> bool:
@@ -77,11 +84,11 @@ def stop_serve(http: HttpSettings) -> None:
     shutil.rmtree(socket_folder(http), ignore_errors=True)
 
 
-def _application(replica: Any, name: str, replicas: int, settings: Settings) -> Any:
+def _run_target(target: Target, settings: Settings, logging: LoggingConfig) -> serve.RunTarget:
     deployment: Any = serve.deployment(
-        replica,
-        name=name,
-        num_replicas=replicas,
+        target.replica,
+        name=target.name,
+        num_replicas=target.replicas,
         max_ongoing_requests=REQUESTS_MAX,
         ray_actor_options={"num_cpus": 0.1},
         # A replica that died is noticed by its next check: every 10 s by default.
@@ -89,4 +96,9 @@ def _application(replica: Any, name: str, replicas: int, settings: Settings) -> 
         graceful_shutdown_timeout_s=STOP_TIMEOUT_S,
         graceful_shutdown_wait_loop_s=0.1,
     )
-    return deployment.bind(settings)
+    return serve.RunTarget(
+        deployment.bind(settings),
+        name=target.name,
+        route_prefix=target.route,
+        logging_config=logging,
+    )

@@ -1,19 +1,21 @@
 """Requests through the ingest application on a log in memory, against decoding and encoding."""
 
-import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from benchmarks.smoke.race import Pair, Work
 from fleetpulse.control import ControlState
+from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import HttpSettings
 from fleetpulse.telemetry_pb2 import Telemetry
-from serve_apps.ingest.app import Ingest
+from serve_apps.ingest.answers import Answer
+from serve_apps.ingest.app import Ingest, form_of
 from serve_apps.ingest.devices import Devices
+from serve_apps.ingest.records import Record
 
 REQUESTS: Final = 6000
 NOW_MS: Final = 1_790_000_000_000
@@ -27,42 +29,25 @@ def ingest_pairs() -> list[Pair]:
 class _Log:
     """Takes everything at once."""
 
-    async def send_many(self, records: Sequence[object]) -> None:
-        del records
+    def send(self, _: Sequence[Record], then: Callable[[FleetpulseError | None], None], /) -> None:
+        then(None)
 
 
 def _ours(bodies: list[bytes], kind: bytes) -> Work:
     devices = Devices("smoke", ControlState())
     ingest = Ingest(HttpSettings(), _Log(), devices, clock_ns=lambda: NOW_MS * 1_000_000)
-    statuses: list[int] = []
-
-    async def all_requests() -> None:
-        for body in bodies:
-            await _post(ingest, body, kind, statuses)
+    forms = {
+        length: form_of([(b"content-type", kind), (b"content-length", b"%d" % length)])
+        for length in {len(body) for body in bodies}
+    }
+    answers: list[Answer] = []
 
     def work() -> None:
-        asyncio.run(all_requests())
-        assert statuses == [202] * len(bodies), statuses[:3]
+        for body in bodies:
+            ingest.take(forms[len(body)], body, answers.append)
+        assert {told.status for told in answers} == {202}, answers[0]
 
     return work
-
-
-async def _post(ingest: Ingest, body: bytes, kind: bytes, statuses: list[int]) -> None:
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "POST",
-        "path": "/telemetry",
-        "headers": [(b"content-type", kind), (b"content-length", str(len(body)).encode())],
-    }
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    await ingest(scope, receive, send)
 
 
 def _bare() -> Work:

@@ -36,7 +36,7 @@ class Bodies:
             raise self._too_large()
         message = await receive()
         if not message.get("more_body", False):
-            return self._hold(_chunk(message))
+            return self.hold(_chunk(message))
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await self._collect(message, receive)
@@ -44,29 +44,30 @@ class Bodies:
             reason = f"did not arrive within {BODY_TIMEOUT_S:g} s"
             raise InputError("body", reason, status=408) from error
 
-    def release(self, body: bytes) -> None:
-        """The request is over."""
-        self.held -= len(body)
-
-    async def _collect(self, message: Message, receive: Receive) -> bytes:
-        body = bytearray()
-        try:
-            while True:
-                body += self._hold(_chunk(message), len(body))
-                if not message.get("more_body", False):
-                    return bytes(body)
-                message = await receive()
-        except BaseException:
-            self.held -= len(body)
-            raise
-
-    def _hold(self, chunk: bytes, before: int = 0) -> bytes:
+    def hold(self, chunk: bytes, before: int = 0) -> bytes:
+        """Count a chunk that came behind `before` bytes; raises InputError or Overloaded."""
         if before + len(chunk) > self._max:
             raise self._too_large()
         if self.held + len(chunk) > self._together_max:
             raise Overloaded("too many large bodies at once")
         self.held += len(chunk)
         return chunk
+
+    def release(self, length: int) -> None:
+        """The request with a body of so many bytes is over."""
+        self.held -= length
+
+    async def _collect(self, message: Message, receive: Receive) -> bytes:
+        body = bytearray()
+        try:
+            while True:
+                body += self.hold(_chunk(message), len(body))
+                if not message.get("more_body", False):
+                    return bytes(body)
+                message = await receive()
+        except BaseException:
+            self.held -= len(body)
+            raise
 
     def _too_large(self) -> InputError:
         return InputError("body", f"is larger than {self._max} bytes", status=413)

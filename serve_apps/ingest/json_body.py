@@ -22,13 +22,13 @@ class _Sample(msgspec.Struct, forbid_unknown_fields=True):
     metrics: dict[str, float]
 
 
-_decode = msgspec.json.Decoder(_Sample | list[_Sample]).decode
+decode_samples = msgspec.json.Decoder(_Sample | list[_Sample]).decode
 
 
 def records_of_json(body: bytes, request: Request) -> list[Record]:
     """All records, or InputError naming field and index."""
     try:
-        decoded = _decode(body)
+        decoded = decode_samples(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         explain(body, error)
     if isinstance(decoded, _Sample):

@@ -24,6 +24,14 @@ class Allowance(NamedTuple):
     burst_ns: int
 
 
+class Charge(NamedTuple):
+    """What a record costs its device. key: the record's."""
+
+    key: bytes
+    samples: int
+    allowance: Allowance
+
+
 NO_LIMIT: Final = Allowance(0, 0)
 
 
@@ -55,11 +63,11 @@ class RateAccounts:
         self._clock_ns = clock_ns
         self._paid_ns: dict[bytes, int] = {}
 
-    def charge(self, records: Sequence[tuple[bytes, int, Allowance]]) -> dict[int, float]:
-        """records: key, samples, allowance. Those put off, by index, with the seconds to wait."""
+    def charge(self, charges: Sequence[Charge]) -> dict[int, float]:
+        """Those put off, by index, with the seconds to wait."""
         now_ns = self._clock_ns()
         paid, put_off = self._paid_ns, {}
-        for index, (key, samples, (cost_ns, burst)) in enumerate(records):
+        for index, (key, samples, (cost_ns, burst)) in enumerate(charges):
             if not cost_ns:
                 continue
             after_ns = max(paid.get(key, 0), now_ns) + samples * cost_ns
@@ -71,9 +79,9 @@ class RateAccounts:
             self._make_room(now_ns)
         return put_off
 
-    def give_back(self, records: Sequence[tuple[bytes, int, Allowance]]) -> None:
+    def give_back(self, charges: Sequence[Charge]) -> None:
         """The log did not take them: they will be sent again."""
-        for key, samples, (cost_ns, _) in records:
+        for key, samples, (cost_ns, _) in charges:
             if key in self._paid_ns:
                 self._paid_ns[key] -= samples * cost_ns
 

@@ -11,7 +11,7 @@ from fleetpulse.profile import CHANNELS_MAX
 from fleetpulse.telemetry_pb2 import Telemetry
 from fleetpulse.wire import Block
 from serve_apps.ingest.devices import Device, Devices, Headers
-from serve_apps.ingest.limits import Allowance
+from serve_apps.ingest.limits import Charge
 
 RECORD_BYTES_MAX: Final = 900_000
 """Below Kafka's default bound of one message."""
@@ -27,7 +27,7 @@ class Record(NamedTuple):
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """Whose records these are and what bounds them."""
 
@@ -35,8 +35,8 @@ class Request:
     now_us: int
     metrics_max: int
     devices: Devices
-    charges: list[tuple[bytes, int, Allowance]] = field(default_factory=list)
-    """Of each record in turn: device key, samples, what the device may send."""
+    charges: list[Charge] = field(default_factory=list)
+    """Of each record in turn."""
 
     def sample(
         self,
@@ -55,7 +55,11 @@ class Request:
             error.key = device.key
             raise
         if encoded is None:
-            encoded = Telemetry(device_id=device_id, ts=ts_ms, metrics=metrics).SerializeToString()
+            message = Telemetry(device_id=device_id, ts=ts_ms)
+            stored = message.metrics
+            for name, value in metrics.items():  # twice as fast as handing the mapping over
+                stored[name] = value
+            encoded = message.SerializeToString()
         return self._record(device, encoded, 1)
 
     def frame(self, block: Block, encoded: bytes) -> Record:
@@ -74,7 +78,7 @@ class Request:
     def _record(self, device: Device, value: bytes, samples: int) -> Record:
         if len(value) > RECORD_BYTES_MAX:
             raise InputError("body", f"has a record above {RECORD_BYTES_MAX} bytes", status=413)
-        self.charges.append((device.key, samples, device.allowance))
+        self.charges.append(Charge(device.key, samples, device.allowance))
         return Record(device.key, value, device.headers)
 
     def _check_metrics(self, device: Device, metrics: Mapping[str, float]) -> None:

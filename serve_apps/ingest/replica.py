@@ -14,6 +14,7 @@ from serve_apps.ingest.app import Ingest
 from serve_apps.ingest.body import Receive, Scope, Send
 from serve_apps.ingest.controls import follow
 from serve_apps.ingest.devices import Devices
+from serve_apps.ingest.straight import serve_straight
 from serve_apps.lifespan import run_lifespan
 from serve_apps.replica_on_loopback import bind_replica_to_loopback
 
@@ -48,6 +49,7 @@ class IngestRuntime:
             ack_timeout_s=http.ack_timeout_s,
         )
         self.ingest = Ingest(http, self._producer, self._devices)
+        serve_straight(self.ingest)
         self._follower = asyncio.create_task(
             follow(
                 self._devices,

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from adapters.kafka.producer import Delivered
 from fleetpulse.control import ControlState
+from fleetpulse.errors import FleetpulseError, Overloaded
 from fleetpulse.profile import AlertRule, Profile
 from fleetpulse.settings import HttpSettings
 from fleetpulse.telemetry_pb2 import Control
@@ -34,17 +36,23 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.failure: Exception | None = None
+        self.failure: FleetpulseError | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
 
-    async def send_many(self, records: Sequence[Record]) -> None:
+    def send(self, records: Sequence[Record], then: Delivered) -> None:
         self.asked.set()
-        await self.gate.wait()
-        if self.failure:
+        if isinstance(self.failure, Overloaded):
             raise self.failure
-        self.records += records
+        self._tasks.add(asyncio.ensure_future(self._take(records, then)))
+
+    async def _take(self, records: Sequence[Record], then: Delivered) -> None:
+        await self.gate.wait()
+        if self.failure is None:
+            self.records += records
+        then(self.failure)
 
 
 def ingest_of(log: MemoryLog) -> Ingest:

@@ -13,7 +13,7 @@ from fleetpulse.settings import HttpSettings
 from fleetpulse.telemetry_pb2 import Batch, SampleBlock
 from serve_apps.ingest import limits
 from serve_apps.ingest.app import Ingest
-from serve_apps.ingest.limits import NO_LIMIT, allowance
+from serve_apps.ingest.limits import NO_LIMIT, Charge, allowance
 from tests.serve_apps.ingest_parts import (
     JSON,
     NOW_MS,
@@ -136,6 +136,6 @@ def test_accounts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     accounts = limits.RateAccounts(clock)
     for number in range(1000):
-        accounts.charge([(b"default/%d" % number, 10, allowance(PUMP, 1))])
+        accounts.charge([Charge(b"default/%d" % number, 10, allowance(PUMP, 1))])
         clock.ns += 1000
     assert len(accounts._paid_ns) <= 100

@@ -151,6 +151,17 @@ def test_what_is_accepted_is_in_the_log_as_it_was_sent(
     assert headers["schema-version"] == b"1"
 
 
+def test_a_repeated_request_takes_the_short_way(client: httpx.Client) -> None:
+    body = frame("short-1", 0, time.time_ns() // 1000 - 100_000)
+    long = client.post("/telemetry", content=body, headers=PROTOBUF)
+    assert "x-request-id" in long.headers, "nothing tells the two ways apart any more"
+    short = client.post("/telemetry", content=body, headers=PROTOBUF)
+    assert "x-request-id" not in short.headers, "Serve starts its server in another way now"
+    assert (short.status_code, short.json()) == (202, {"accepted": 1})
+    traced = client.post("/telemetry", content=body, headers={**PROTOBUF, "x-request-id": "17"})
+    assert traced.headers["x-request-id"] == "17"
+
+
 def test_frames_become_scores_that_the_api_and_the_socket_show(
     running: Running, client: httpx.Client
 ) -> None:

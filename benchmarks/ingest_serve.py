@@ -1,0 +1,40 @@
+"""Broker, Ray and Serve with the ingest and the bound beside it, until standard input ends.
+
+A process of its own, because Ray and Serve read their environment when they are imported.
+"""
+
+import sys
+
+from adapters.kafka.admin import KafkaAdmin
+from benchmarks.ingest_bound import BoundReplica
+from devstack.kafka_server import KafkaServer
+from devstack.profiles import publish_profiles
+from devstack.ray_node import start_ray, stop_ray
+from fleetpulse.settings import load_settings
+from serve_apps.deploy import Target, deploy, ingest_target, stop_serve
+
+BOUND = "bound"
+
+
+def main() -> None:
+    """Say "ready" in between."""
+    settings = load_settings()
+    folder = settings.data_folder
+    broker = KafkaServer(settings.kafka, folder / "kafka")
+    try:
+        broker.start()
+        KafkaAdmin(settings.kafka).create_topics()
+        publish_profiles(settings)
+        start_ray(settings.ray, folder)
+        bound = Target(BoundReplica, BOUND, f"/{BOUND}", 1)
+        deploy(settings, [ingest_target(settings), bound])
+        print("ready", flush=True)
+        sys.stdin.read()
+        stop_serve(settings.http)
+    finally:
+        stop_ray(settings.ray, folder)
+        broker.stop()
+
+
+if __name__ == "__main__":
+    main()
