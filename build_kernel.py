@@ -19,8 +19,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path(__file__).resolve().parent / "fleetpulse" / "kernel"
 EXTENSION = FOLDER / f"native{sysconfig.get_config_var('EXT_SUFFIX')}"
-# Results are bits: no fused multiply-add, no reordering. Integers wrap as numpy's do.
-FLAGS = "-std=c11 -O3 -fwrapv -ffp-contract=off -fPIC -Wall -Wextra -Wno-unused-parameter".split()
+# Results are bits: no fused multiply-add, no reordering. Integers wrap as numpy's do. Hidden, or
+# a function of another library with the same name is called instead (libc has an `advance`).
+FLAGS = """-std=c11 -O3 -fwrapv -ffp-contract=off -fPIC -fvisibility=hidden
+    -Wall -Wextra -Wno-unused-parameter""".split()
 LINK = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
 
 

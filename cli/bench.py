@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.bench_core import core
 from cli.bench_devices import devices
 from cli.bench_fleet import fleet
 from cli.bench_ingest import ingest
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(devices)
     bench.command()(rows)
     bench.command()(scale)
+    bench.command()(core)
     bench.command()(fleet)
     bench.command()(ingest)
     bench.command()(soak)

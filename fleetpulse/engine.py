@@ -27,6 +27,7 @@ from fleetpulse.effects import (
 )
 from fleetpulse.errors import InputError, Refused
 from fleetpulse.identity import CONTROL_KEY, TICK_KEY, DeviceKey, partition_of
+from fleetpulse.kernel import native
 from fleetpulse.outcome import add_effects
 from fleetpulse.pauses import mark_paused
 from fleetpulse.ports import RecordBatch
@@ -170,13 +171,23 @@ class Engine:
         attended_us = np.empty_like(log_us)
         is_tick = np.zeros(len(batch), bool)
         is_tick[ticks] = True
-        for partition in np.unique(batch.partitions).tolist():
-            state = self.partitions[partition]
-            mine = np.flatnonzero(batch.partitions == partition)
-            times = np.maximum(np.maximum.accumulate(log_us[mine]), state.log_time_us)
-            log_us[mine] = times
-            attended_us[mine] = state.clock.follow(times, is_tick[mine] if ticks else None)
-            state.log_time_us = int(times[-1])
+        present = np.flatnonzero(np.bincount(batch.partitions)).tolist()
+        clocks = np.zeros((self.partitions_total, 3), np.int64)
+        states = [self.partitions[partition] for partition in present]
+        clocks[present] = [(s.log_time_us, s.clock.attended_us, s.clock.tick_us) for s in states]
+        native.advance(
+            np.ascontiguousarray(batch.partitions),
+            is_tick,
+            log_us,
+            attended_us,
+            clocks,
+            STEP_MAX_US,
+        )
+        for state, (log_time_us, now_us, tick_us) in zip(
+            states, clocks[present].tolist(), strict=True
+        ):
+            state.log_time_us = log_time_us
+            state.clock.attended_us, state.clock.tick_us = now_us, tick_us
         return _Timed(batch, log_us, attended_us)
 
     def _between_ticks(self, timed: _Timed, ticks: list[int]) -> None:
@@ -238,16 +249,9 @@ class Engine:
 
     def _records(self, timed: _Timed, begin: int, end: int) -> None:
         batch, log_time_us = timed.records, timed.log_us
-        keys = batch.keys[begin:end] if begin or end < len(batch) else batch.keys
-        handles = self.directory.handles(keys)
-        for i in np.flatnonzero(handles == ABSENT).tolist():
-            if keys[i] != TICK_KEY:
-                handles[i] = self._activate(batch, begin + i, int(log_time_us[begin + i]))
-        at = np.flatnonzero(handles != ABSENT)
+        at, handles = self._of_devices(timed, begin, end)
         if not len(at):
             return
-        handles = handles[at]
-        at += begin
         strays = self.directory.partition_of[handles] != batch.partitions[at]
         if strays.any():
             for i in at[strays].tolist():
@@ -261,9 +265,27 @@ class Engine:
         cohorts = self.directory.cohort_of[handles]
         if (self.directory.row_of[handles] == ABSENT).any():
             raise RuntimeError("a passive device was not activated before its record")
+        if len(at) and (cohorts == cohorts[0]).all():  # so it is most often
+            self._absorb(self.directory.cohorts[cohorts[0]], handles, timed, at)
+            return
         for cohort_id in np.unique(cohorts).tolist():
             mine = cohorts == cohort_id
             self._absorb(self.directory.cohorts[cohort_id], handles[mine], timed, at[mine])
+
+    def _of_devices(self, timed: _Timed, begin: int, end: int) -> tuple[I64, I64]:
+        """The records that are a device's, and its handle; whoever is new begins here."""
+        batch = timed.records
+        keys = batch.keys[begin:end] if begin or end < len(batch) else batch.keys
+        handles = self.directory.handles(keys)
+        at = np.arange(begin, begin + len(handles))
+        unknown = np.flatnonzero(handles == ABSENT)
+        if not len(unknown):
+            return at, handles
+        for i in unknown.tolist():
+            if keys[i] != TICK_KEY:
+                handles[i] = self._activate(batch, begin + i, int(timed.log_us[begin + i]))
+        known = handles != ABSENT
+        return at[known], handles[known]
 
     def _activate(self, batch: RecordBatch, i: int, log_time_us: int) -> int:
         """The handle of a device that is heard for the first time; ABSENT if it is none."""

@@ -119,7 +119,7 @@ class Rollups(Tables):
         """Merge closed seconds upwards; returns the buckets that closed at each level.
 
         moved: all rows whose frontier moved. A bucket whose end it reached closes even without a
-        following one.
+        following one. The seconds are there even if there are none.
         """
         out: dict[Resolution, Buckets] = {"second": self._buckets(seconds)}
         parts, part_s = seconds, 1
@@ -135,7 +135,8 @@ class Rollups(Tables):
                 level_s,
                 period_ns,
             )
-            out[level] = self._buckets(parts)
+            if len(parts[0]):
+                out[level] = self._buckets(parts)
             part_s = level_s
         return out
 

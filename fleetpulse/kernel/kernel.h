@@ -70,6 +70,16 @@ typedef struct {
 int read_frames(const frame_rule_t *rule, int64_t n, const uint8_t *const *values,
                 const int64_t *lengths, const int64_t *log_time_us, frames_t *out);
 
+/* clocks.c */
+
+/* Of each partition: log time, attended time at its newest tick, that tick's log time. */
+typedef struct {
+    int64_t log_us, attended_us, tick_us;
+} clock_row_t;
+
+void advance(int64_t n, const int32_t *partitions, const uint8_t *ticks, int64_t step_max_us,
+             clock_row_t *clocks, int64_t *log_us, int64_t *attended_us);
+
 /* rates.c */
 
 void charge(int64_t n, const int64_t *rows, const int64_t *counts, const int64_t *log_time_us,

@@ -177,6 +177,33 @@ static PyObject *py_decode(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return handed_over(columns, 6);
 }
 
+PyDoc_STRVAR(advance_doc, "advance(partitions, ticks, log_us, attended_us, clocks, step_max_us)\n\n"
+                          "partitions: int32; clocks: int64 [partitions, 3], see clock_row_t.");
+
+static PyObject *py_advance(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t step_max_us;
+    buffers_t in;
+    if (!arity("advance", nargs, 6) || numbers(args + 5, 1, &step_max_us) < 0 ||
+        take_buffers(args, 5, &in) < 0)
+        return NULL;
+    const int64_t n = ITEMS(in, 2);
+    const int32_t *partitions = AT(in, 0);
+    const int64_t known = in.views[4].len / (Py_ssize_t)sizeof(clock_row_t);
+    const int widths[] = {4, 1, 8, 8, 0};
+    int usable = same_length(&in, 0, widths, n);
+    for (int64_t i = 0; usable && i < n; i++)
+        usable = 0 <= partitions[i] && partitions[i] < known;
+    if (usable)
+        advance(n, partitions, AT(in, 1), step_max_us, AT(in, 4), AT(in, 2), AT(in, 3));
+    else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "a record of a partition that there is not");
+    give_back(&in);
+    if (!usable)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(charge_doc, "charge(rows, counts, log_time_us, paid_ns, refused, cost_ns, burst_ns)");
 
 static PyObject *py_charge(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -365,7 +392,7 @@ static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 #define join_scores_doc join_doc
 
 static PyMethodDef methods[] = {
-    METHOD(decode), METHOD(charge),      METHOD(absorb),
+    METHOD(decode), METHOD(advance), METHOD(charge), METHOD(absorb),
     METHOD(alerts), METHOD(join_scores), METHOD(fold),
     {NULL, NULL, 0, NULL},
 };
