@@ -5,6 +5,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks.accepted import AcceptedFrames
 from benchmarks.chaos.faults import struck
 from benchmarks.chaos.flows import Flows, Standstill, longest_standstill
 from benchmarks.chaos.schedule import WARM_S, Episode, Fault
-from benchmarks.chaos.verdict import Verdict, judge
+from benchmarks.chaos.verdict import Verdict
 from benchmarks.chaos.victims import Victims
 from benchmarks.check import await_processed
 from benchmarks.child import said, start_module
@@ -73,6 +74,16 @@ class EpisodeResult:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An episode that ran, and where to look. answered: as `judge` takes it."""
+
+    episode: Episode
+    struck: list[Struck]
+    span: Span
+    answered: AbstractSet[tuple[bytes, int]]
+
+
 class EpisodeRun:
     """Owns the generators of one episode."""
 
@@ -97,8 +108,8 @@ class EpisodeRun:
         self._kafka = replace(common, run=f"{run}k", devices=load.devices - by_http)
         self._prefix = f"default/bench{run}".encode()
 
-    def run(self) -> EpisodeResult:
-        """Load, strike, wait, judge."""
+    def run(self) -> Case | EpisodeResult:
+        """Load, strike, wait; a result without a verdict if that failed."""
         settings = self._stack.settings
         self._folder.mkdir()
         span = Span.from_now(settings.kafka, _TOPICS, self._prefix)
@@ -126,13 +137,12 @@ class EpisodeRun:
             )
             for hit in hits
         ]
-        self._say("comparing with the offline computation")
         fleet = self._http.fleet(start_us=start_us)
         answered = {
             (fleet.keys[device], fleet.time_us(device, frame * self._http.frame_samples))
             for device, frame in np.unique(accepted[:, :2], axis=0).tolist()
         }
-        return EpisodeResult(self._episode, hits, judge(settings, span, answered))
+        return Case(self._episode, hits, span, answered)
 
     def _strike_all(self) -> list[Struck]:
         victims = Victims(self._stack, random.Random(self._episode.seed))
