@@ -29,7 +29,6 @@ from simulator.targets.target import Target
 
 _AHEAD_ROUNDS = 5
 _LEAD_US = 1_500_000
-_NAP_S = 0.002
 _CLOSE_S = 60.0
 _GATEWAY_DEVICES = 50
 """Devices whose frames share a request over HTTP."""
@@ -72,7 +71,7 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     due_us, sent_us = np.full((2, plan.devices, plan.rounds), np.iinfo(np.int64).max)
     late_us = 0
     while (frames := rounds.get()) is not None:
-        begun_us, late = _send(target, frames, plan.behind_us)
+        begun_us, late = _send(target, frames, plan)
         late_us = max(late_us, late)
         of = frames.device, frames.sequence
         np.minimum.at(due_us, of, frames.due_us + plan.behind_us)
@@ -114,16 +113,16 @@ def _make(fleet: Fleet, count: int, rounds: "Queue[Frames | None]") -> None:
     rounds.put(None)
 
 
-def _send(target: Target, frames: Frames, behind_us: int) -> tuple[I64, int]:
+def _send(target: Target, frames: Frames, plan: LoadPlan) -> tuple[I64, int]:
     """Send each frame when it is due; returns when each was, and how late the latest was."""
-    due_us: I64 = frames.due_us + behind_us
+    due_us: I64 = frames.due_us + plan.behind_us
     sent_us = np.empty_like(due_us)
     begin = late_us = 0
     while begin < len(frames):
         now_us = time.time_ns() // 1000
         end = int(np.searchsorted(due_us, now_us, side="right"))
         if end == begin:
-            time.sleep(_NAP_S)
+            time.sleep(plan.gather_ms / 1000)
             continue
         late_us = max(late_us, now_us - int(due_us[begin]))
         sent_us[begin:end] = now_us

@@ -38,6 +38,8 @@ class LoadPlan:
     """Event time crosses a minute so long after the load's begin, at whatever time that is."""
     url: str = ""
     """Of the ingest, for `via` http."""
+    gather_ms: float = 2.0
+    """So long a sender gathers frames that are due; over HTTP they share requests."""
     seed: int = 1
 
     def __post_init__(self) -> None:
