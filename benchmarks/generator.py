@@ -59,6 +59,9 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     """Send the fleet's frames when they are due."""
     settings = load_settings()
     publish(settings.kafka, [plan.profile], [plan.assignment])
+    if plan.at_a_word:
+        print(json.dumps({"ready": True}), flush=True)
+        sys.stdin.readline()
     start_us = time.time_ns() // 1000 + _LEAD_US
     plan = plan.begun_at(start_us)
     fleet = plan.fleet(start_us=start_us - plan.behind_us)

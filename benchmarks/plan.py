@@ -38,6 +38,8 @@ class LoadPlan:
     """Event time crosses a minute so long after the load's begin, at whatever time that is."""
     url: str = ""
     """Of the ingest, for `via` http."""
+    at_a_word: bool = False
+    """Say when ready and begin at a line of input, so that several begin together."""
     gather_ms: float = 2.0
     """So long a sender gathers frames that are due; over HTTP they share requests."""
     seed: int = 1

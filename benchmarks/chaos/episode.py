@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -104,6 +104,7 @@ class EpisodeRun:
             devices=by_http,
             # A minute ends when the first fault has struck.
             minute_after_s=WARM_S + 2,
+            at_a_word=True,
         )
         run = f"{load.run}n{episode.number}"
         self._http = replace(common, run=f"{run}h", via="http", gather_ms=_GATEWAY_MS)
@@ -120,7 +121,7 @@ class EpisodeRun:
         try:
             with ExitStack() as ends:
                 generators = [self._generate(plan, ends) for plan in (self._kafka, self._http)]
-                start_us = [begun(each, _BEGUN_S) for each in generators][1]
+                start_us = begin(generators)[1]
                 time.sleep(WARM_S)
                 hits = self._strike_all()
                 for each in generators:
@@ -172,6 +173,7 @@ class EpisodeRun:
             file,
             self._due_file(plan),
             stack_id=self._stack.stack_id,
+            told=True,
         )
         ends.callback(generator.wait, 10)
         ends.callback(generator.kill)
@@ -184,9 +186,19 @@ class EpisodeRun:
             self._say(f"{done['offered'] - done['accepted']} samples got no 202: {done['reasons']}")
 
 
-def begun(generator: "subprocess.Popen[str]", timeout_s: float) -> int:
-    """Wait until it sends; when its fleet began, in event time."""
+def begin(generators: "list[subprocess.Popen[str]]") -> list[int]:
+    """Let all begin once all are ready; when their fleets began, in event time."""
+    for generator in generators:
+        _line(generator)
+    for generator in generators:
+        assert generator.stdin is not None
+        generator.stdin.write("\n")
+        generator.stdin.flush()
+    return [int(_line(generator)["start_us"]) for generator in generators]
+
+
+def _line(generator: "subprocess.Popen[str]") -> dict[str, Any]:
     assert generator.stdout is not None
-    if not select.select([generator.stdout], [], [], timeout_s)[0]:
-        raise FleetpulseError(f"{generator.args!r} did not begin within {timeout_s:g} s")
-    return int(said(generator, generator.stdout.readline())["start_us"])
+    if not select.select([generator.stdout], [], [], _BEGUN_S)[0]:
+        raise FleetpulseError(f"{generator.args!r} was not ready within {_BEGUN_S:g} s")
+    return said(generator, generator.stdout.readline())
