@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 SECONDS ?= 1800
 SEED ?= 1
+REPORTS ?= .fleetpulse/bench-fleet-reports
 
 .PHONY: help setup kernel demo test check bench bench-fleet bench-smoke chaos format generate
 SHELL := bash
@@ -36,8 +37,15 @@ check: kernel  ## format, lint, types, layers, generated files: what CI checks b
 bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit in the same run
 	@$(BIN)/fleetpulse bench e2e && $(BIN)/fleetpulse bench limit
 
-bench-fleet: $(READY)  ## one job on our engine and its alternatives; see docs/notes/bench.md
-	@$(BIN)/fleetpulse bench fleet && $(BIN)/fleetpulse bench fleet --no-model
+bench-fleet: $(READY)  ## one job on our engine and all its alternatives: table and plot, an hour
+	@mkdir -p $(REPORTS)
+	-@$(BIN)/fleetpulse bench fleet --json $(REPORTS)/model.json
+	-@$(BIN)/fleetpulse bench fleet --no-model --json $(REPORTS)/no-model.json
+	-@$(BIN)/fleetpulse bench fleet --job fleet-200-1 --json $(REPORTS)/single.json
+	-@$(BIN)/fleetpulse bench fleet --job fleet-200-disorder --json $(REPORTS)/disorder.json
+	-@$(BIN)/fleetpulse bench fleet --paced 50000 --json $(REPORTS)/paced-50000.json
+	-@$(BIN)/fleetpulse bench fleet --paced 200000 --json $(REPORTS)/paced-200000.json
+	@$(BIN)/python -m benchmarks.fleet.plot docs $(REPORTS)/*.json
 
 bench-smoke: $(READY)  ## has anything lost more than 25 % of its speed? ratios to bare loops, not seconds
 	@$(BIN)/fleetpulse bench smoke

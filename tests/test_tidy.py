@@ -28,7 +28,7 @@ INDEX_OPTION = re.compile(
 LOCKS = {"requirements", "package-lock.json"}
 
 # Run or loaded by name, so nobody imports them.
-ENTRY_POINTS = {"cli.app"}
+ENTRY_POINTS = {"cli.app", "benchmarks.fleet.plot"}
 # Second implementations of a port, which the contract suites run.
 FOR_TESTS = "adapters.memory."
 

@@ -42,7 +42,8 @@ class Compared:
         if not self.bounds:
             return 1.0
         bound = sum(each.cpu_s_per_million for each in self.bounds) / len(self.bounds)
-        return bound / self.result.cpu_s_per_million
+        own = self.result.cpu_s_per_million
+        return bound / own if own > 0 else 0.0
 
 
 class Bench:

@@ -58,8 +58,8 @@ class Result:
 
     @property
     def samples_per_s(self) -> float:
-        """Throughput."""
-        return self.samples / self.seconds
+        """Throughput; 0 if it wrote nothing."""
+        return self.samples / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def cpu_s_per_million(self) -> float:
@@ -70,4 +70,4 @@ class Result:
 def whole_seconds_and_a_half(job: Job, frames: int) -> int:
     """So that the last second is open for everyone, whether or not he waits for the next frame."""
     per_second = SECOND_US // job.frame_us
-    return max(2, frames // per_second) * per_second + per_second // 2
+    return max(1, frames // per_second) * per_second + per_second // 2
