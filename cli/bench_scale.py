@@ -43,13 +43,15 @@ def scale(
     wanted = axis.split(",")
     if unknown := set(wanted) - set(AXES):
         raise typer.BadParameter(f"no axis {min(unknown)}", param_hint="--axis")
-    with BenchProgress(quiet=quiet) as progress:
-        measure_core(report, [each for each in CORE_AXES if each in wanted], progress.count)
-    for name, measured in (("shards", measure_stacks), ("loads", measure_loads)):
-        if name in wanted:
-            with StartProgress(quiet=True) as start:
-                measured(report, settings, start.show, lambda *_: None)
-    write_report(asdict(report), json_file)
+    try:
+        with BenchProgress(quiet=quiet) as progress:
+            measure_core(report, [each for each in CORE_AXES if each in wanted], progress.count)
+        for name, measured in (("shards", measure_stacks), ("loads", measure_loads)):
+            if name in wanted:
+                with StartProgress(quiet=True) as start:
+                    measured(report, settings, start.show, lambda *_: None)
+    finally:
+        write_report(asdict(report), json_file)
     if plot:
         draw(report, plot)
     if not quiet:

@@ -22,6 +22,9 @@ class Constants:
     """`bench scale --axis loads`: per record (frame), by role."""
     sample_us: dict[str, float]
     """`bench scale --axis loads`: per sample of the shipped profile, model included, by role."""
+    second_us: dict[str, float]
+    """`bench scale --axis loads`: per device and second in which it was heard, by role: what its
+    rollups cost, in Kafka each second, in PostgreSQL each minute."""
     value_us: float
     """`bench scale --axis channels`: per further channel of a sample, in the core."""
     channels: int

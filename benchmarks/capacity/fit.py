@@ -34,8 +34,9 @@ class Foretold:
 def fitted(old: Constants, report: Mapping[str, Any]) -> Constants:
     """Those that the report measured replace the old ones."""
     new = old
-    if report.get("fit"):
-        new = _from_loads(new, report["fit"])
+    if loads := report.get("fit"):
+        new = _from_loads(new, loads)
+        new = _from_quiet(new, report["idle"][0], report["slow"][0])
     if points := report.get("core", {}).get("channels"):
         new = _from_channels(new, points)
     return new
@@ -47,7 +48,7 @@ def foretell(constants: Constants, points: Sequence[Point]) -> list[Foretold]:
     for point in points:
         fleet = FleetSize(
             devices=point["devices"],
-            rate_hz=BASE.rate_hz,
+            rate_hz=point["rate_hz"],
             frame_samples=point["frame_samples"],
             lateness_s=0.0,
             kafka_retention_h=1 / 3600,
@@ -72,12 +73,11 @@ def _log_bytes(fleet: FleetSize, constants: Constants) -> float:
         fleet.records_per_s * constants.record_bytes
         + fleet.samples_per_s * fleet.channels * constants.value_bytes
         + fleet.samples_per_s / fleet.hop * constants.score_bytes
-        + fleet.devices * constants.second_bytes
+        + fleet.device_seconds_per_s * constants.second_bytes
     )
 
 
-def _from_loads(old: Constants, points: Sequence[Point]) -> Constants:
-    loads = [point for point in points if point["samples"]]
+def _from_loads(old: Constants, loads: Sequence[Point]) -> Constants:
     rates = np.array([[1.0, _per_s(p, "records"), _per_s(p, "samples")] for p in loads])
     spent = [_by_role(point["cpu_s"]) for point in loads]
     base, record, sample = {}, {}, {}
@@ -91,22 +91,35 @@ def _from_loads(old: Constants, points: Sequence[Point]) -> Constants:
     log = [p["topic_bytes"]["telemetry"] for p in loads]
     record_bytes, value_bytes = non_negative(np.array(values, float), np.array(log, float))
     windows = sum(p["windows"] for p in loads)
-    device_seconds = sum(p["devices"] * p["seconds"] for p in loads)
-    idle_mb = _by_role(min(points, key=lambda point: point["samples"])["rss_mb"])
-    idle_mb["shard"] /= shards
     return replace(
         old,
         shard_base_us=round(shard_base, 1),
         base_us=_rounded(base),
         record_us=_rounded(record),
         sample_us=_rounded(sample),
-        base_mb=_rounded(idle_mb),
         record_bytes=round(record_bytes, 1),
         value_bytes=round(value_bytes, 3),
         score_bytes=round(sum(p["topic_bytes"]["scores"] for p in loads) / windows, 1),
-        second_bytes=round(
-            sum(p["topic_bytes"]["aggregates.second"] for p in loads) / device_seconds, 1
-        ),
+    )
+
+
+def _from_quiet(old: Constants, idle: Point, slow: Point) -> Constants:
+    """Memory of an idle stack; what a message of a slow device, in or out, adds to its CPU."""
+    before, after = (_by_role(point["cpu_s"]) for point in (idle, slow))
+    messages = _per_s(slow, "records") + _per_s(slow, "device_seconds")
+    second_us = {
+        role: max(0.0, after[role] / slow["seconds"] - before[role] / idle["seconds"])
+        / messages
+        * 1e6
+        for role in ROLES
+    }
+    base_mb = _by_role(slow["rss_mb"])
+    base_mb["shard"] /= slow["shards"]
+    return replace(
+        old,
+        second_us=_rounded(second_us),
+        base_mb=_rounded(base_mb),
+        second_bytes=round(slow["topic_bytes"]["aggregates.second"] / slow["device_seconds"], 1),
     )
 
 

@@ -49,6 +49,11 @@ class FleetSize:
         return self.samples_per_s / self.frame_samples
 
     @property
+    def device_seconds_per_s(self) -> float:
+        """Seconds of devices that hold a sample."""
+        return self.devices * min(1.0, self.rate_hz)
+
+    @property
     def ring_slots(self) -> int:
         """As Profile has them."""
         second = max(1, math.ceil(self.rate_hz))
@@ -79,6 +84,7 @@ def capacity(fleet: FleetSize, constants: Constants, *, shards: int | None = Non
             constants.base_us[role]
             + constants.record_us[role] * records
             + constants.sample_us[role] * samples
+            + constants.second_us[role] * fleet.device_seconds_per_s
         )
         / 1e6
         for role in ROLES
@@ -118,7 +124,7 @@ def _disk(fleet: FleetSize, constants: Constants) -> dict[str, float]:
     per_s = fleet.records_per_s * constants.record_bytes
     per_s += fleet.samples_per_s * fleet.channels * constants.value_bytes
     per_s += fleet.samples_per_s / fleet.hop * constants.score_bytes
-    per_s += fleet.devices * min(1.0, fleet.rate_hz) * constants.second_bytes
+    per_s += fleet.device_seconds_per_s * constants.second_bytes
     kafka = per_s * fleet.kafka_retention_h * 3600 * fleet.replication
     wide = 36 * (fleet.channels - constants.channels)  # an int4 and four float8
     minutes = fleet.devices * 1440 * fleet.minute_days * (constants.row_bytes["minute"] + wide)

@@ -23,9 +23,11 @@ ACROSS: Final[dict[str, str]] = {
 }
 BACKLOG_S: Final = 40.0
 PACED_S: Final = 16.0
-FIT: Final = ((100, 20), (500, 20), (25, 1), (10, 5), (1000, 100))
-"""Devices at 200 Hz and samples per frame, of the loads from which the constants are taken."""
-HELD_OUT: Final = ((250, 10), (700, 50), (50, 2))
+FIT: Final = ((25, 200, 20), (500, 200, 20), (25, 200, 1), (1500, 200, 100))
+"""Devices, Hz and samples per frame, of the loads from which the constants are taken."""
+SLOW: Final = (5000, 1, 1)
+"""Many devices, of which each sends little: what a device's second costs."""
+HELD_OUT: Final = ((250, 200, 10), (2000, 20, 20), (50, 200, 2))
 """Of the loads that check the model of capacity."""
 CROSS: Final = ((1000, 4), (100, 20))
 """Of the backlogs that check the axes of the core on a stack."""
@@ -42,7 +44,9 @@ class ScaleReport:
     """Axis -> at its first, middle and last value: functions by their share of the time."""
     shards: list[dict[str, Any]] = field(default_factory=list)
     cross: list[dict[str, Any]] = field(default_factory=list)
+    idle: list[dict[str, Any]] = field(default_factory=list)
     fit: list[dict[str, Any]] = field(default_factory=list)
+    slow: list[dict[str, Any]] = field(default_factory=list)
     held_out: list[dict[str, Any]] = field(default_factory=list)
 
     def curves(self) -> Iterator[tuple[str, list[tuple[float, float]]]]:
@@ -72,21 +76,22 @@ def measure_stacks(report: ScaleReport, settings: Settings, on_start: Started, s
     for number, (shards, devices, frame) in enumerate(passes):
         with stack_of(settings, shards, on_start) as stack:
             seconds = min(BACKLOG_S, BACKLOG_S * 200_000 / (devices * 200) * frame / 20)
-            cost = backlog(stack, plan_of(settings, devices, frame, seconds))
+            cost = backlog(stack, plan_of(settings, devices, BASE.rate_hz, frame, seconds))
         (report.shards if number < len(SHARDS) else report.cross).append(_stack_point(cost))
         show("stacks", number + 1, len(passes))
 
 
 def measure_loads(report: ScaleReport, settings: Settings, on_start: Started, show: Show) -> None:
     """One stack at several paces: what constants of capacity are taken from, and their check."""
-    total = 1 + len(FIT) + len(HELD_OUT)
+    loads = [(report.fit, load) for load in FIT] + [(report.slow, SLOW)]
+    loads += [(report.held_out, load) for load in HELD_OUT]
     with stack_of(settings, 2, on_start) as stack:
-        report.fit.append(_stack_point(idle(stack, plan_of(settings, 1, 20, PACED_S))))
-        show("loads", 1, total)
-        for number, (devices, frame) in enumerate(FIT + HELD_OUT):
-            cost = paced(stack, plan_of(settings, devices, frame, PACED_S))
-            (report.fit if number < len(FIT) else report.held_out).append(_stack_point(cost))
-            show("loads", number + 2, total)
+        nothing = plan_of(settings, 1, BASE.rate_hz, 20, PACED_S)
+        report.idle.append(_stack_point(idle(stack, nothing)))
+        for number, (into, (devices, rate_hz, frame)) in enumerate(loads):
+            plan = plan_of(settings, devices, rate_hz, frame, PACED_S)
+            into.append(_stack_point(paced(stack, plan)))
+            show("loads", number + 1, len(loads))
 
 
 def draw(report: ScaleReport, folder: Path) -> list[Path]:
@@ -101,12 +106,14 @@ def draw(report: ScaleReport, folder: Path) -> list[Path]:
     return files
 
 
-def plan_of(settings: Settings, devices: int, frame_samples: int, seconds: float) -> LoadPlan:
+def plan_of(
+    settings: Settings, devices: int, rate_hz: float, frame_samples: int, seconds: float
+) -> LoadPlan:
     """Devices of the shipped profile."""
     return LoadPlan(
         run=secrets.token_hex(3),
         devices=devices,
-        rate_hz=BASE.rate_hz,
+        rate_hz=rate_hz,
         frame_samples=frame_samples,
         seconds=seconds,
         via="kafka",

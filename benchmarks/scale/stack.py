@@ -35,11 +35,13 @@ class StackCost:
 
     shards: int
     devices: int
+    rate_hz: float
     frame_samples: int
     seconds: float
     samples: int
     records: int
     windows: float
+    device_seconds: float
     cpu_s: dict[str, float]
     rss_mb: dict[str, float]
     topic_bytes: dict[str, int]
@@ -156,11 +158,13 @@ def _cost(
     return StackCost(
         stack.settings.shard.count,
         plan.devices,
+        plan.rate_hz,
         plan.frame_samples,
         round(ended_s - begun_s, 2),
         samples,
         records,
         samples / plan.profile.window.hop,
+        samples / max(1.0, plan.rate_hz),
         {role: round(cpu_s, 3) for role, cpu_s in spent.items() if role not in _LOADS},
         {role: round(mb, 1) for role, mb in watch.peaks_mb().items() if role not in _LOADS},
         {topic: after.topics[topic] - before.topics[topic] for topic in TOPICS},

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.capacity.constants import ROLES, Constants
-from benchmarks.capacity.fit import fitted, foretell, non_negative
+from benchmarks.capacity.constants import FILE, ROLES, Constants
+from benchmarks.capacity.fit import ERROR_MAX, fitted, foretell, non_negative
 from benchmarks.capacity.model import FleetSize, capacity
 from benchmarks.scale.core import measure
 from benchmarks.scale.shape import BASE
@@ -73,9 +73,11 @@ def test_the_bytes_of_a_device_are_those_of_the_core(
     assert measured == pytest.approx(expected, rel=0.05)
 
 
-def load(devices: int, frame_samples: int, constants: Constants) -> dict[str, Any]:
+def load(
+    devices: int, frame_samples: int, constants: Constants, rate_hz: float = 200
+) -> dict[str, Any]:
     """As a stack would report that does what the model says."""
-    fleet = FleetSize(devices=devices, rate_hz=200, frame_samples=frame_samples)
+    fleet = FleetSize(devices=devices, rate_hz=rate_hz, frame_samples=frame_samples)
     seconds = 10.0
     samples = fleet.samples_per_s * seconds
     records = fleet.records_per_s * seconds
@@ -83,11 +85,13 @@ def load(devices: int, frame_samples: int, constants: Constants) -> dict[str, An
     return {
         "shards": 2,
         "devices": devices,
+        "rate_hz": rate_hz,
         "frame_samples": frame_samples,
         "seconds": seconds,
         "samples": samples,
         "records": records,
         "windows": samples / 128,
+        "device_seconds": fleet.device_seconds_per_s * seconds,
         "cpu_s": {k: v * seconds for k, v in capacity(fleet, constants, shards=2).cpu.items()},
         "rss_mb": {"shard": 700.0, "raylet": 50.0},
         "topic_bytes": {
@@ -99,9 +103,12 @@ def load(devices: int, frame_samples: int, constants: Constants) -> dict[str, An
 
 
 def test_constants_are_found_again() -> None:
-    loads = [load(d, f, CONSTANTS) for d, f in ((100, 20), (500, 20), (25, 1), (10, 5), (900, 100))]
+    shapes = ((100, 20), (500, 20), (25, 1), (10, 5), (900, 100))
+    loads = [load(d, f, CONSTANTS) for d, f in shapes]
+    nothing, slow = load(1, 20, CONSTANTS), load(5000, 1, CONSTANTS, rate_hz=1)
+    nothing["cpu_s"] = dict.fromkeys(ROLES, 0.0)
     old = replace(CONSTANTS, shard_base_us=1.0, record_us=dict.fromkeys(ROLES, 1.0))
-    new = fitted(old, {"fit": loads})
+    new = fitted(old, {"fit": loads, "idle": [nothing], "slow": [slow]})
     for role in ROLES:
         assert new.record_us[role] == pytest.approx(CONSTANTS.record_us[role], rel=0.1, abs=1)
     assert new.shard_base_us == pytest.approx(CONSTANTS.shard_base_us, rel=0.1, abs=2000)
@@ -116,6 +123,14 @@ def test_a_wrong_model_is_noticed() -> None:
     point["cpu_s"] = {role: 2 * cpu_s for role, cpu_s in point["cpu_s"].items()}
     cores = next(each for each in foretell(CONSTANTS, [point]) if each.quantity == "busy cores")
     assert cores.error == pytest.approx(-0.5, abs=0.02)
+
+
+def test_what_was_held_out_is_foretold() -> None:
+    report = json.loads(FILE.with_name("loads.json").read_text())
+    found = foretell(CONSTANTS, report["held_out"])
+    assert len(found) == 9
+    off = {(each.load, each.quantity): each.error for each in found if abs(each.error) > ERROR_MAX}
+    assert not off, "the committed constants do not say what was measured"
 
 
 def test_nothing_costs_less_than_nothing() -> None:
