@@ -4,6 +4,7 @@ One thread drives incarnations of the loop; Ray's threads answer views and statu
 `begin` it is a spare: all is imported and every model is open, but it is in no group.
 """
 
+import faulthandler
 import logging
 import os
 import sys
@@ -47,6 +48,7 @@ class DeviceShard:
 
     def __init__(self, settings: Settings) -> None:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+        faulthandler.enable()  # a crash in native code says where, in the worker's log
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._settings = settings
         self._quarantine = Quarantine()

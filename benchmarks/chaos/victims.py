@@ -2,7 +2,9 @@
 
 import json
 import random
+import time
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
@@ -12,6 +14,8 @@ from devstack.processes import STACK_VARIABLE, marked
 from devstack.state import read_fleet
 from fleetpulse.errors import FleetpulseError
 
+_WORKING_S: Final = 20.0
+_LOOK_S: Final = 0.1
 _TITLES: dict[Victim, str] = {
     "ingest replica": "ray::ServeReplica:ingest",
     "Serve controller": "ray::ServeController",
@@ -58,16 +62,21 @@ class Victims:
         return found
 
     def _shard(self) -> int:
-        """One that has partitions: a spare would not be missed."""
+        """One that has partitions: a spare would not be missed. Waits while all recover."""
+        deadline_s = time.monotonic() + _WORKING_S
+        while not (working := self._working()):
+            if time.monotonic() > deadline_s:
+                raise FleetpulseError(f"no shard had a partition for {_WORKING_S:g} s")
+            time.sleep(_LOOK_S)
+        return self.chance.choice(sorted(working))
+
+    def _working(self) -> list[int]:
         fleet = read_fleet(self.stack.settings.data_folder) or {"shards": []}
-        working = [
+        return [
             shard["pid"]
             for shard in fleet["shards"]
             if shard["partitions"] and psutil.pid_exists(shard["pid"])
         ]
-        if not working:
-            raise FleetpulseError("no shard works")
-        return int(self.chance.choice(sorted(working)))
 
     def _controller(self) -> int:
         """The node that the newest election made the active controller."""
