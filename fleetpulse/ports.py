@@ -169,6 +169,9 @@ class LogReader(Protocol):
     def resume(self, partitions: Sequence[int]) -> None:
         """Fetch again."""
 
+    def end_offset(self, partition: int) -> int | None:
+        """The log's end as of a moment ago, also of a paused partition; None: not known yet."""
+
     def close(self) -> None:
         """Leave the group."""
 

@@ -17,6 +17,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from adapters.kafka.client import REQUEST_TIMEOUT_S, meaning_of, member_config
+from adapters.kafka.held_ends import HeldEnds
 from fleetpulse.errors import Fenced, FleetpulseError, PartitionStopped
 from fleetpulse.ports import AssignmentListener, RecordBatch
 from fleetpulse.settings import KafkaSettings
@@ -54,7 +55,9 @@ class KafkaLogReader:
         self._membership: Membership | None = Membership(b"", {})
         self._ends: Mapping[int, int] = {}  # replaced, never changed
         self._ends_read_s = 0.0
+        self._held_ends = HeldEnds(settings, client_id=client_id)
         self._started: set[int] = set()
+        self._held: set[int] = set()
         self._to_commit: dict[int, int] = {}  # replaced, never changed
         self._failures: deque[FleetpulseError] = deque()
         self._consumer = Consumer(
@@ -92,18 +95,24 @@ class KafkaLogReader:
         self._consumer.incremental_unassign(self._positions(list(offsets)))
         self._consumer.incremental_assign(positions)
         self._started |= offsets.keys()
+        self._held -= offsets.keys()
         self._consumer.resume(positions)
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Stop fetching, stay the owner."""
+        self._held |= self._started.intersection(partitions)
         self._consumer.pause(self._positions(partitions))
 
     def resume(self, partitions: Sequence[int]) -> None:
         """Fetch again."""
+        self._held.difference_update(partitions)
         self._consumer.resume(self._positions(partitions))
 
     def end_offset(self, partition: int) -> int | None:
-        """The log's end as of the newest fetch; None before the first. From any thread."""
+        """The log's end, as of the newest fetch, or of the last seconds while it is paused.
+
+        None before the first. From any thread.
+        """
         return self._ends.get(partition)
 
     def membership(self) -> Membership:
@@ -148,7 +157,8 @@ class KafkaLogReader:
             )
             for each in self._started
         }
-        self._ends = {each: end for each, (_, end) in marks.items() if end >= 0}
+        fetched = {each: end for each, (_, end) in marks.items() if end >= 0}
+        self._ends = {**fetched, **self._held_ends.of(self._held)}
 
     def _positions(self, partitions: Sequence[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, each) for each in partitions if each in self._started]
@@ -191,7 +201,9 @@ class KafkaLogReader:
 
     def _unassign(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
         consumer.incremental_unassign([each for each in removed if each.partition in self._started])
-        self._started -= {each.partition for each in removed}
+        gone = {each.partition for each in removed}
+        self._started -= gone
+        self._held -= gone
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         for message in messages:

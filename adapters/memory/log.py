@@ -74,6 +74,10 @@ class MemoryLogReader:
         """Fetch again."""
         self._paused -= set(partitions)
 
+    def end_offset(self, partition: int) -> int | None:
+        """The log's end."""
+        return len(self._log.records[partition])
+
     def close(self) -> None:
         """Leave the group."""
         with self._log.changed:

@@ -194,6 +194,8 @@ def test_a_paused_partition_waits_and_then_goes_on(case: Case, join: Join) -> No
     for _ in range(5):
         member.poll()
     assert member.offsets(1) == [], "a paused partition was read"
+    ends = member.reader.end_offset
+    until(lambda: ends(1) == 3, member, what="the end of a log that is not fetched")
     member.reader.resume([1])
     until(lambda: len(member.offsets(1)) >= 3, member, what="the resumed partition")
     assert member.offsets(1) == [0, 1, 2], "records were lost or doubled by the pause"

@@ -155,7 +155,9 @@ def test_a_repeated_request_takes_the_short_way(client: httpx.Client) -> None:
     body = frame("short-1", 0, time.time_ns() // 1000 - 100_000)
     long = client.post("/telemetry", content=body, headers=PROTOBUF)
     assert "x-request-id" in long.headers, "nothing tells the two ways apart any more"
-    short = client.post("/telemetry", content=body, headers=PROTOBUF)
+    # One whose head and body come apart takes the long way.
+    again = (client.post("/telemetry", content=body, headers=PROTOBUF) for _ in range(20))
+    short = next((each for each in again if "x-request-id" not in each.headers), long)
     assert "x-request-id" not in short.headers, "Serve starts its server in another way now"
     assert (short.status_code, short.json()) == (202, {"accepted": 1})
     traced = client.post("/telemetry", content=body, headers={**PROTOBUF, "x-request-id": "17"})
@@ -290,7 +292,8 @@ def test_a_paused_partition_waits_and_is_named(running: Running, client: httpx.C
     report = health_of(client, lambda report: mine(report)["state"] == "paused")
     assert report["status"] == "degraded"
     assert "ada" in mine(report)["remedy"]
-    client.post("/telemetry", content=frame("op-2", 0, time.time_ns() // 1000), headers=PROTOBUF)
+    one = frame("op-2", 0, time.time_ns() // 1000)
+    assert client.post("/telemetry", content=one, headers=PROTOBUF).status_code == 202
     report = health_of(client, lambda report: mine(report)["lag"] > 0)
     assert report["behind_s"] > 0
     assert client.post(f"/api/v1/partitions/{number}/resume").status_code == 202
