@@ -17,6 +17,7 @@ import ray
 from actors.door import Answer, Door, DoorAddress
 from actors.feed import Publish
 from actors.live_hub import connect_live_hub
+from actors.memory import keep_memory
 from actors.meter import Meter
 from actors.quarantine import Quarantine
 from actors.wiring import Incarnation, incarnate
@@ -59,6 +60,7 @@ class DeviceShard:
         host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._door = Door(host, self._view)
         self._thread: Thread | None = None
+        keep_memory()
 
     def begin(self, slot: int) -> None:
         """Take a slot's place in the group. A slot has one living shard at a time."""
