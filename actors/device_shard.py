@@ -7,8 +7,10 @@ One thread drives incarnations of the loop; Ray's threads answer views and statu
 import faulthandler
 import logging
 import os
+import pickle
 import sys
 import time
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 
@@ -22,7 +24,7 @@ from actors.meter import Meter
 from actors.quarantine import Quarantine
 from actors.wiring import Incarnation, incarnate
 from fleetpulse.errors import Fenced, RetryLater
-from fleetpulse.live import LiveUpdate, ShardStatus
+from fleetpulse.live import LiveUpdate, LiveWish, ShardStatus
 from fleetpulse.settings import Settings
 from models.onnx_scorer import OnnxScorer
 
@@ -132,12 +134,21 @@ class DeviceShard:
             incarnation.close()
 
 
-def publisher() -> Publish:
-    """Publishes to the live hub, wherever it is by now."""
+def publisher(connect: Callable[[], Handle] = connect_live_hub) -> Publish:
+    """Publishes to the live hub. Finds it once, and again after a failure: it may be another."""
+    hub: Handle = None
 
-    def publish(update: LiveUpdate) -> frozenset[bytes]:
-        hub: Handle = connect_live_hub()
-        watched: frozenset[bytes] = ray.get(hub.publish.remote(update), timeout=PUBLISH_TIMEOUT_S)
-        return watched
+    def publish(update: LiveUpdate) -> LiveWish:
+        nonlocal hub
+        if hub is None:
+            hub = connect()
+        try:
+            pushed = hub.push.remote(pickle.dumps(update, pickle.HIGHEST_PROTOCOL))
+            answer: bytes = ray.get(pushed, timeout=PUBLISH_TIMEOUT_S)
+        except Exception:
+            hub = None
+            raise
+        wish: LiveWish = pickle.loads(answer)  # noqa: S301 - of our own hub
+        return wish
 
     return publish

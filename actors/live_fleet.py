@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetpulse.effects import F32, I64
-from fleetpulse.live import LiveUpdate, ShardStatus
+from fleetpulse.live import LivePicture, LiveUpdate, ShardStatus
 
 DEVICES_MAX: Final = 200_000
 """Devices listed; when full, the half that was heard longest ago makes room."""
 LATENCIES_MAX: Final = 8192
 RATE_WINDOW_S: Final = 5.0
 LATENCY_WINDOW_US: Final = 10_000_000
-REPLAY_US: Final = 60_000_000
-"""Windows that ended longer ago are history being replayed, not latency."""
 SHARD_SILENT_S: Final = 30.0
 
 T = TypeVar("T", bound=np.generic)
@@ -28,7 +26,7 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class FleetSummary:
-    """Rates over the last seconds. latency_ms: end of window -> score heard by the hub."""
+    """Rates over the last seconds. latency_ms: end of window -> score decided."""
 
     at_us: int
     samples_per_s: float
@@ -62,30 +60,18 @@ class LiveFleet:
         self._rows: dict[bytes, int] = {}
         self._floats = np.empty((0, 2), np.float32)
         self._times = np.empty((0, 2), np.int64)
-        self._latencies: deque[tuple[int, NDArray[np.float64]]] = deque()
+        self._latencies: deque[tuple[int, F32]] = deque()
         self._shards: dict[str, ShardStatus] = {}
         self._history: dict[str, deque[tuple[float, ShardStatus]]] = {}
 
     def take(self, update: LiveUpdate) -> None:
         """One push of a shard."""
-        now_us = time.time_ns() // 1000
-        self._remember(update.status)
-        for rows in update.scores:
-            at = self._rows_of(rows.devices)
-            self._floats[at, 0] = rows.scores
-            self._floats[at, 1] = rows.threshold
-            self._times[at, 0] = rows.window_end_us
-            self._times[at, 1] = now_us
-            behind = now_us - rows.window_end_us
-            live = behind[(behind >= 0) & (behind < REPLAY_US)]
-            if len(live):
-                self._latencies.append((now_us, live / 1000.0))
-        for seconds in update.seconds:
-            at = self._rows_of(seconds.devices)
-            self._times[at, 1] = now_us
+        if update.status:
+            self._remember(update.status)
+        if update.picture:
+            self._draw(update.picture)
         if update.forgotten:
             self._forget(update.forgotten)
-        self._forget_latencies(now_us)
 
     def table(self) -> FleetTable:
         """A copy of every device's row."""
@@ -117,6 +103,18 @@ class LiveFleet:
             shards=shards,
         )
 
+    def _draw(self, picture: LivePicture) -> None:
+        now_us = time.time_ns() // 1000
+        at = self._rows_of(picture.keys)
+        self._times[at, 1] = now_us
+        scored = at[: len(picture.scores)]
+        self._floats[scored, 0] = picture.scores
+        self._floats[scored, 1] = picture.thresholds
+        self._times[scored, 0] = picture.score_us
+        if len(picture.latencies_ms):
+            self._latencies.append((now_us, picture.latencies_ms))
+        self._forget_latencies(now_us)
+
     def _remember(self, status: ShardStatus) -> None:
         now_s = time.monotonic()
         self._shards[status.shard] = status
@@ -134,14 +132,15 @@ class LiveFleet:
             held -= len(kept.popleft()[1])
 
     def _rows_of(self, keys: list[bytes]) -> NDArray[np.intp]:
-        # Making room may forget a device of these very keys, which is then new.
-        while new := [key for key in dict.fromkeys(keys) if key not in self._rows]:
+        new = [key for key in keys if key not in self._rows]
+        if len(self._rows) + len(new) > self._max:
+            self._make_room()  # which may forget a device of these very keys
+            new = [key for key in keys if key not in self._rows]
+        if new:
             self._add(new)
         return np.fromiter((self._rows[key] for key in keys), np.intp, len(keys))
 
     def _add(self, keys: list[bytes]) -> None:
-        if len(self._rows) + len(keys) > self._max:
-            self._make_room()
         first = len(self._rows)
         end = first + len(keys)
         if end > len(self._floats):

@@ -5,6 +5,7 @@ alerts and events are kept by number, so that a reader asks again from the last 
 """
 
 import asyncio
+import pickle
 import time
 import uuid
 from collections import deque
@@ -16,7 +17,7 @@ import ray
 
 from actors.live_fleet import FleetSummary, FleetTable, LiveFleet
 from fleetpulse.effects import AlertEvent, DeviceEvent
-from fleetpulse.live import LiveSamples, LiveUpdate
+from fleetpulse.live import LiveSamples, LiveScore, LiveUpdate, LiveWish
 
 HUB_NAME: Final = "live-hub"
 NAMESPACE: Final = "fleetpulse"
@@ -28,17 +29,11 @@ WATCHED_MAX: Final = 256
 LEASE_S: Final = 10.0
 """A reader that does not poll for so long is forgotten with its watches."""
 POLL_MAX_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class LiveScore:
-    """One window's score of a watched device."""
-
-    device: bytes
-    end_us: int
-    score: float
-    threshold: float
-    model: str
+PICTURE_IDLE_S: Final = 1.0
+PICTURE_LOOKED_AT_S: Final = 0.2
+"""Periods of the shards' pictures while nobody looks, and while somebody does."""
+LOOK_S: Final = 3.0
+"""Whoever asked for the fleet within this time is looking at it: sockets ask once a second."""
 
 
 LiveChunk = LiveSamples | LiveScore
@@ -103,9 +98,17 @@ class LiveHub:
         self._next_number = 1
         self._readers: dict[str, _Reader] = {}
         self._news = asyncio.Event()
+        self._looked_s = -LOOK_S
 
-    async def publish(self, update: LiveUpdate) -> frozenset[bytes]:
-        """Take a shard's push; answers the record keys that somebody watches."""
+    async def push(self, pickled: bytes) -> bytes:
+        """`publish` over the wire. Ray passes bytes on as they are; objects it would pickle in
+        Python, at several times the cost.
+        """
+        update: LiveUpdate = pickle.loads(pickled)  # noqa: S301 - of our own shards
+        return pickle.dumps(await self.publish(update), pickle.HIGHEST_PROTOCOL)
+
+    async def publish(self, update: LiveUpdate) -> LiveWish:
+        """Take a shard's push; answers what is wanted of it."""
         self._fleet.take(update)
         for alert in update.alerts:
             self._kept.append(NumberedAlert(self._next_number, alert.event, alert.stale))
@@ -113,11 +116,7 @@ class LiveHub:
         for event in update.events:
             self._kept.append(NumberedEvent(self._next_number, event))
             self._next_number += 1
-        watched = self._watched()
-        chunks: list[LiveChunk] = []
-        if watched:
-            chunks += update.samples
-            chunks += _scores_of(update, watched)
+        chunks: list[LiveChunk] = [*update.samples, *update.scores]
         for chunk in chunks:
             for reader in self._readers.values():
                 if chunk.device in reader.watching:
@@ -125,7 +124,9 @@ class LiveHub:
         if chunks or update.alerts or update.events:
             self._news.set()
             self._news = asyncio.Event()
-        return watched
+        watched = self._watched()
+        looked_at = bool(watched) or time.monotonic() - self._looked_s < LOOK_S
+        return LiveWish(watched, PICTURE_LOOKED_AT_S if looked_at else PICTURE_IDLE_S)
 
     async def poll(
         self, reader_id: str, next_number: int, watching: frozenset[bytes], timeout_s: float
@@ -146,7 +147,8 @@ class LiveHub:
         return self._page(reader, next_number)
 
     async def fleet(self) -> tuple[FleetSummary, FleetTable]:
-        """The whole fleet at a glance."""
+        """The whole fleet at a glance. Whoever asks is looking: pictures come more often."""
+        self._looked_s = time.monotonic()
         return self._fleet.summary(), self._fleet.table()
 
     async def summary(self) -> FleetSummary:
@@ -175,17 +177,6 @@ class LiveHub:
         for reader_id in [r for r, reader in self._readers.items() if reader.expires_s < now_s]:
             del self._readers[reader_id]
         return frozenset().union(*(reader.watching for reader in self._readers.values()))
-
-
-def _scores_of(update: LiveUpdate, watched: frozenset[bytes]) -> list[LiveScore]:
-    return [
-        LiveScore(
-            device, int(rows.window_end_us[at]), float(rows.scores[at]), rows.threshold, rows.model
-        )
-        for rows in update.scores
-        for at, device in enumerate(rows.devices)
-        if device in watched
-    ]
 
 
 def start_live_hub() -> Any:

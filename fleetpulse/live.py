@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetpulse.effects import F32, AlertEvent, DeviceEvent, RollupRows, ScoreRows
+from fleetpulse.effects import F32, I64, AlertEvent, DeviceEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,61 @@ class LiveAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveScore:
+    """One window's score of a watched device."""
+
+    device: bytes
+    end_us: int
+    score: float
+    threshold: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class LivePicture:
+    """Devices that a shard heard since its last picture, each once.
+
+    keys: record keys, those with a score first. scores, thresholds, score_us: of the newest window
+    of each that has one; they are shorter than keys. latencies_ms: end of window -> decided by the
+    shard, of a sample of the windows.
+    """
+
+    keys: list[bytes]
+    scores: F32
+    thresholds: F32
+    score_us: I64
+    latencies_ms: F32
+
+
+@dataclass(frozen=True, slots=True)
 class LiveUpdate:
     """One push of a shard. Alerts and events are in PostgreSQL; the rest may be ahead of it."""
 
-    status: ShardStatus
-    seconds: list[RollupRows] = field(default_factory=list)
-    scores: list[ScoreRows] = field(default_factory=list)
+    status: ShardStatus | None = None
+    picture: LivePicture | None = None
+    """With the status, once per period; what follows is pushed as soon as there is some."""
+    scores: list[LiveScore] = field(default_factory=list)
     alerts: list[LiveAlert] = field(default_factory=list)
     events: list[DeviceEvent] = field(default_factory=list)
     samples: list[LiveSamples] = field(default_factory=list)
     forgotten: list[bytes] = field(default_factory=list)
-    """Record keys of devices that were deleted."""
+    """Record keys of devices that were deleted; after the picture."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing."""
+        told = (self.scores, self.alerts, self.events, self.samples, self.forgotten)
+        return self.status is None and self.picture is None and not any(told)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWish:
+    """What the hub wants of a shard until the next push."""
+
+    watched: frozenset[bytes]
+    """Devices whose samples and scores somebody looks at."""
+    picture_s: float
+    """Period of status and picture."""
 
 
 @dataclass(frozen=True, slots=True)

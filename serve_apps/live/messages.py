@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.live_fleet import FleetSummary, FleetTable
-from actors.live_hub import LiveScore, NumberedAlert, NumberedEvent
+from actors.live_hub import NumberedAlert, NumberedEvent
 from fleetpulse.effects import AlertEvent, DeviceEvent, Presence, SessionEvent, SessionSummary
 from fleetpulse.identity import DeviceKey
-from fleetpulse.live import LiveSamples
+from fleetpulse.live import LiveSamples, LiveScore
 from fleetpulse.reads import SessionRow
 
 SILENT_US: Final = 10_000_000

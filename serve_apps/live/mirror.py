@@ -10,7 +10,6 @@ from ray.exceptions import RayError
 
 from actors.live_hub import (
     LivePage,
-    LiveScore,
     NumberedAlert,
     NumberedEvent,
     connect_live_hub,
@@ -18,6 +17,7 @@ from actors.live_hub import (
 from fleetpulse.effects import Presence, SessionEvent
 from fleetpulse.errors import RetryLater
 from fleetpulse.identity import DeviceKey
+from fleetpulse.live import LiveScore
 from serve_apps.live.fleet_view import FleetPicture, FleetQuery
 from serve_apps.live.messages import (
     alert_message,

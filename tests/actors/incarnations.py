@@ -21,7 +21,7 @@ from adapters.snapshots.store import FileSnapshotStore
 from fleetpulse.effects import F32, AlertEvent, DeviceEvent, Effects
 from fleetpulse.engine import Engine
 from fleetpulse.errors import Fenced
-from fleetpulse.live import LiveUpdate
+from fleetpulse.live import LiveUpdate, LiveWish
 from fleetpulse.ports import Advance, Claim, EffectSink, PartitionPause
 from fleetpulse.settings import ShardSettings
 from tests.core.logs import PARTITIONS, Log, fake_scores
@@ -216,6 +216,6 @@ class World:
         return self.tables["kafka"].written
 
 
-def _nobody_watches(update: LiveUpdate) -> frozenset[bytes]:
+def _nobody_watches(update: LiveUpdate) -> LiveWish:
     del update
-    return frozenset()
+    return LiveWish(frozenset(), picture_s=1.0)

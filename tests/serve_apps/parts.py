@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from actors.live_hub import LiveHub
-from fleetpulse.effects import AlertEvent, ScoreRows, SessionEvent, SessionKind, SessionSummary
+from fleetpulse.effects import AlertEvent, SessionEvent, SessionKind, SessionSummary
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import (
     DeviceView,
     LiveAlert,
+    LivePicture,
     LiveSamples,
+    LiveScore,
     LiveUpdate,
+    LiveWish,
     PartitionStatus,
     ShardStatus,
 )
@@ -272,18 +275,22 @@ def live_samples(device: str, end_us: int, count: int = 20) -> LiveSamples:
     return LiveSamples(f"default/{device}".encode(), PUMP.channels, t_us, values.astype(np.float32))
 
 
-def score_rows(scores: dict[str, float], end_us: int) -> ScoreRows:
-    ends = np.full(len(scores), end_us, np.int64)
-    return ScoreRows(
-        profile=PUMP,
-        partitions=np.zeros(len(scores), np.int32),
-        devices=[f"default/{device}".encode() for device in scores],
-        window_start_us=ends - 1_280_000,
-        window_end_us=ends,
+def picture(scores: dict[str, float], end_us: int) -> LivePicture:
+    count = len(scores)
+    return LivePicture(
+        keys=[f"default/{device}".encode() for device in scores],
         scores=np.array(list(scores.values()), np.float32),
-        model="zscore@1",
-        threshold=2.0,
+        thresholds=np.full(count, 2.0, np.float32),
+        score_us=np.full(count, end_us, np.int64),
+        latencies_ms=np.empty(0, np.float32),
     )
+
+
+def live_scores(scores: dict[str, float], end_us: int) -> list[LiveScore]:
+    return [
+        LiveScore(f"default/{device}".encode(), end_us, score, 2.0, "zscore@1")
+        for device, score in scores.items()
+    ]
 
 
 def alert_event(device: str, at_us: int, *, cleared: bool = False) -> AlertEvent:
@@ -309,7 +316,7 @@ def live_alert(device: str, at_us: int, *, cleared: bool = False, stale: bool = 
     return LiveAlert(alert_event(device, at_us, cleared=cleared), stale)
 
 
-def publish(hub: LocalHub, loop: asyncio.AbstractEventLoop, update: LiveUpdate) -> frozenset[bytes]:
+def publish(hub: LocalHub, loop: asyncio.AbstractEventLoop, update: LiveUpdate) -> LiveWish:
     """From the test's thread into the server's loop."""
     return asyncio.run_coroutine_threadsafe(hub.hub.publish(update), loop).result(5)
 

@@ -1,6 +1,7 @@
 """The live hub without Ray: what shards push is what readers poll, within bounds."""
 
 import asyncio
+import pickle
 import time
 from dataclasses import replace
 
@@ -8,15 +9,19 @@ import numpy as np
 import pytest
 
 from actors import live_hub
-from actors.feed import LiveFeed
 from actors.live_fleet import LiveFleet
-from actors.live_hub import LiveHub, LiveScore
-from fleetpulse.effects import AlertEvent, Effects, Presence, ScoreRows
-from fleetpulse.engine import Engine
-from fleetpulse.live import LiveAlert, LiveSamples, LiveUpdate, PartitionStatus, ShardStatus
-from fleetpulse.profile import AlertRule, Profile
-
-PUMP = Profile(name="pump", channels=("a",), rate_hz=1, alert=AlertRule(threshold=2.0))
+from actors.live_hub import LiveHub
+from fleetpulse.effects import AlertEvent, Presence
+from fleetpulse.live import (
+    LiveAlert,
+    LivePicture,
+    LiveSamples,
+    LiveScore,
+    LiveUpdate,
+    LiveWish,
+    PartitionStatus,
+    ShardStatus,
+)
 
 
 def status(samples: int = 0, shard: str = "shard-0", lag: int = 3) -> ShardStatus:
@@ -26,18 +31,15 @@ def status(samples: int = 0, shard: str = "shard-0", lag: int = 3) -> ShardStatu
     return ShardStatus(shard, 1, (part,), 1, samples, 1, 1, 0, 0, 2, 0.5, 1.0, 2.0)
 
 
-def scores(*values: float, end_us: int = 0) -> ScoreRows:
+def picture(*values: float, first: int = 0, latency_ms: float | None = None) -> LivePicture:
+    """Devices p0, p1 ... with these scores."""
     count = len(values)
-    ends = np.full(count, end_us, np.int64)
-    return ScoreRows(
-        profile=PUMP,
-        partitions=np.zeros(count, np.int32),
-        devices=[f"default/p{n}".encode() for n in range(count)],
-        window_start_us=ends,
-        window_end_us=ends,
+    return LivePicture(
+        keys=[f"default/p{first + n}".encode() for n in range(count)],
         scores=np.array(values, np.float32),
-        model="zscore@1",
-        threshold=2.0,
+        thresholds=np.full(count, 2.0, np.float32),
+        score_us=np.zeros(count, np.int64),
+        latencies_ms=np.array([] if latency_ms is None else [latency_ms], np.float32),
     )
 
 
@@ -86,10 +88,11 @@ def test_samples_and_scores_go_only_to_those_who_watch() -> None:
         await hub.poll("two", 1, frozenset(), 0.0)
         update = LiveUpdate(
             status(),
-            scores=[scores(1.0, 9.0)],
+            scores=[LiveScore(f"default/p{n}".encode(), 5, 1.0, 2.0, "m@1") for n in (0, 1)],
             samples=[samples(b"default/p0"), samples(b"default/p1")],
         )
-        assert await hub.publish(update) == {b"default/p0"}, "shards are told what is watched"
+        wish = await hub.publish(update)
+        assert wish.watched == {b"default/p0"}, "shards are told what is watched"
         page = await hub.poll("one", 1, frozenset(), 0.0)
         assert [chunk.device for chunk in page.live] == [b"default/p0"] * 2
         assert isinstance(page.live[1], LiveScore)
@@ -121,7 +124,7 @@ def test_a_reader_that_is_gone_watches_nothing(monkeypatch: pytest.MonkeyPatch) 
     async def run() -> None:
         hub = LiveHub()
         await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
-        assert await hub.publish(LiveUpdate(status())) == frozenset()
+        assert (await hub.publish(LiveUpdate(status()))).watched == frozenset()
 
     asyncio.run(run())
 
@@ -141,42 +144,94 @@ def test_a_reader_behind_the_kept_alerts_is_sent_to_the_database(
     asyncio.run(run())
 
 
+def test_shards_are_asked_for_pictures_more_often_while_somebody_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def period_s(hub: LiveHub) -> float:
+        return (await hub.publish(LiveUpdate(status()))).picture_s
+
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.summary()
+        assert await period_s(hub) == live_hub.PICTURE_IDLE_S, "a health check is no spectator"
+        await hub.fleet()
+        assert await period_s(hub) == live_hub.PICTURE_LOOKED_AT_S
+        monkeypatch.setattr(live_hub, "LOOK_S", 0.0)
+        assert await period_s(hub) == live_hub.PICTURE_IDLE_S
+        await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
+        assert await period_s(hub) == live_hub.PICTURE_LOOKED_AT_S
+
+    asyncio.run(run())
+
+
+def test_a_push_crosses_the_wire_as_bytes() -> None:
+    async def run() -> None:
+        hub = LiveHub()
+        await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
+        pushed = LiveUpdate(status(), picture(1.0), alerts=[alert()])
+        wish: LiveWish = pickle.loads(await hub.push(pickle.dumps(pushed)))
+        assert wish.watched == {b"default/p0"}
+        assert (await hub.fleet())[1].keys == [b"default/p0"]
+        assert len((await hub.poll("r", 1, frozenset(), 0.0)).alerts) == 1
+
+    asyncio.run(run())
+
+
 def test_the_table_holds_each_devices_newest_score() -> None:
     fleet = LiveFleet()
-    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.5), scores(3.0)]))
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.5)))
+    fleet.take(LiveUpdate(status(), picture(3.0)))
     table = fleet.table()
     assert table.keys == [b"default/p0", b"default/p1"]
     assert table.scores.tolist() == [3.0, 2.5]
     assert table.thresholds.tolist() == [2.0, 2.0]
 
 
+def test_a_device_that_was_only_heard_keeps_its_score() -> None:
+    fleet = LiveFleet()
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.5)))
+    heard_us = fleet.table().heard_us
+    fleet.take(LiveUpdate(status(), replace(picture(), keys=[b"default/p1", b"default/p2"])))
+    table = fleet.table()
+    assert table.keys == [b"default/p0", b"default/p1", b"default/p2"]
+    assert table.scores.tolist()[:2] == [1.0, 2.5]
+    assert np.isnan(table.scores[2])
+    assert table.heard_us[0] == heard_us[0]
+    assert (table.heard_us[1:] > heard_us[0]).all()
+
+
 def test_a_full_table_forgets_who_was_silent_longest() -> None:
     fleet = LiveFleet(devices_max=2)
-    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.0)]))
-    fleet.take(LiveUpdate(status(), scores=[scores(5.0)]))
-    other = scores(7.0)
-    other.devices[0] = b"default/new"
-    fleet.take(LiveUpdate(status(), scores=[other]))
-    assert fleet.table().keys == [b"default/p0", b"default/new"]
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.0)))
+    time.sleep(0.001)
+    fleet.take(LiveUpdate(status(), picture(5.0)))
+    fleet.take(LiveUpdate(status(), picture(7.0, first=2)))
+    assert fleet.table().keys == [b"default/p0", b"default/p2"]
     assert fleet.table().scores.tolist() == [5.0, 7.0]
+
+
+def test_a_picture_of_more_devices_than_the_table_holds_is_taken() -> None:
+    fleet = LiveFleet(devices_max=2)
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.0)))
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.0, 3.0, 4.0)))
+    assert sorted(fleet.table().keys) == [f"default/p{n}".encode() for n in range(4)]
 
 
 def test_the_summary_adds_the_shards_up() -> None:
     fleet = LiveFleet()
-    now_us = time.time_ns() // 1000
-    fleet.take(LiveUpdate(status(100), scores=[scores(1.0, end_us=now_us - 20_000)]))
+    fleet.take(LiveUpdate(status(100), picture(1.0, latency_ms=20.0)))
     fleet.take(LiveUpdate(status(300)))
-    fleet.take(LiveUpdate(status(7, shard="shard-1", lag=4)))
+    fleet.take(LiveUpdate(status(7, shard="shard-1", lag=4), picture(1.0, latency_ms=40.0)))
     summary = fleet.summary()
     assert summary.lag == 7
     assert summary.samples_per_s > 0
-    assert 20 <= summary.latency_ms_p50 < 5_000
+    assert summary.latency_ms_p50 == 30.0
     assert [shard.shard for shard in summary.shards] == ["shard-0", "shard-1"]
 
 
 def test_a_deleted_device_leaves_the_fleet() -> None:
     fleet = LiveFleet()
-    fleet.take(LiveUpdate(status(), scores=[scores(1.0, 2.5, 3.0)]))
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.5, 3.0)))
     fleet.take(LiveUpdate(status(), forgotten=[b"default/p1", b"default/unknown"]))
     table = fleet.table()
     assert table.keys == [b"default/p0", b"default/p2"]
@@ -191,23 +246,6 @@ def test_the_fleet_is_as_far_behind_as_its_last_partition() -> None:
     )
     fleet.take(LiveUpdate(replace(status(), partitions=parts)))
     assert fleet.summary().behind_s == 42.5
-
-
-def test_alerts_of_long_ago_are_published_as_stale() -> None:
-    published: list[LiveUpdate] = []
-
-    def publish(update: LiveUpdate) -> frozenset[bytes]:
-        published.append(update)
-        return frozenset()
-
-    feed = LiveFeed(Engine(1), publish, stale_after_s=60)
-    now_us = time.time_ns() // 1000
-    events = [replace(alert().event, at_us=now_us - age_s * 1_000_000) for age_s in (1, 59, 61)]
-    feed.committed(Effects(alerts=events))
-    feed.start(status)
-    feed.close()
-    told = [each for update in published for each in update.alerts]
-    assert [each.stale for each in told] == [False, False, True]
 
 
 def test_events_are_numbered_among_the_alerts_and_kept_for_a_reader_that_asks_again() -> None:

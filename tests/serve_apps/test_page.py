@@ -16,8 +16,9 @@ from tests.serve_apps.parts import (
     device_row,
     live_alert,
     live_samples,
+    live_scores,
+    picture,
     publish,
-    score_rows,
     shard_status,
 )
 
@@ -51,9 +52,11 @@ def devices_sending(served: Served, count: int) -> Iterator[None]:
             now_us = time.time_ns() // 1000
             total += count * 10
             scores = {f"pump-{n}": 0.5 + 1e-3 * n for n in range(count)} | {"pump-0": 5.0}
+            watched = {each: scores[each] for each in ("pump-0", "pump-1")}
             update = LiveUpdate(
                 shard_status(total),
-                scores=[score_rows(scores, now_us - 20_000)],
+                picture(scores, now_us - 20_000),
+                live_scores(watched, now_us - 20_000),
                 samples=[live_samples(f"pump-{n}", now_us) for n in range(2)],
             )
             publish(replica.hub, loop, update)

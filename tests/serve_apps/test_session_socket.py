@@ -9,15 +9,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from fleetpulse.effects import Presence
-from fleetpulse.live import LiveUpdate
+from fleetpulse.live import LiveUpdate, LiveWish
 from tests.serve_apps.parts import (
     START_US,
     Served,
     device_row,
     live_alert,
     live_samples,
+    live_scores,
+    picture,
     publish,
-    score_rows,
     session_event,
     session_row,
     shard_status,
@@ -38,13 +39,13 @@ def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
             return message
 
 
-def tell(served: Served, **what: Any) -> frozenset[bytes]:
+def tell(served: Served, **what: Any) -> LiveWish:
     replica, loop = served
     return publish(replica.hub, loop, LiveUpdate(shard_status(), **what))
 
 
 def until_watched(served: Served, key: bytes) -> None:
-    while key not in tell(served):
+    while key not in tell(served).watched:
         pass
 
 
@@ -79,7 +80,7 @@ def test_another_tenants_events_and_alerts_are_not_told(served: Served) -> None:
 
 def test_the_fleet_shows_who_is_offline(served: Served) -> None:
     served[0].reads.device_rows.append(device_row("pump-0", online=False))
-    tell(served, scores=[score_rows({"pump-0": 0.5, "pump-1": 0.5}, START_US)], events=[GONE])
+    tell(served, picture=picture({"pump-0": 0.5, "pump-1": 0.5}, START_US), events=[GONE])
     with open_socket(served, "/ws") as socket:
         socket.send(json.dumps({"subscribe": "fleet"}))
         while (states := hear(socket, "fleet")["states"])["offline"] < 2:
@@ -103,7 +104,7 @@ def test_a_session_is_heard_live_until_it_ends(served: Served) -> None:
         tell(
             served,
             samples=[live_samples("pump-1", START_US)],
-            scores=[score_rows({"pump-1": 2.5, "pump-2": 1.0}, START_US)],
+            scores=live_scores({"pump-1": 2.5, "pump-2": 1.0}, START_US),
             alerts=[live_alert("pump-2", START_US), live_alert("pump-1", START_US)],
         )
         heard = [json.loads(socket.recv(5)) for _ in range(3)]

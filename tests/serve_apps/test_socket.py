@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from fleetpulse.live import LiveUpdate
+from fleetpulse.live import LiveUpdate, LiveWish
 from serve_apps.live import outbox
 from serve_apps.live.outbox import Outbox, TooSlow
 from tests.serve_apps.parts import (
@@ -20,8 +20,9 @@ from tests.serve_apps.parts import (
     Served,
     live_alert,
     live_samples,
+    live_scores,
+    picture,
     publish,
-    score_rows,
     shard_status,
 )
 
@@ -44,11 +45,11 @@ class Client:
             if message["type"] == kind:
                 return message
 
-    def publish(self, **what: Any) -> frozenset[bytes]:
+    def publish(self, **what: Any) -> LiveWish:
         return publish(self.replica.hub, self.loop, LiveUpdate(shard_status(), **what))
 
     def until_watched(self, key: bytes) -> None:
-        while key not in self.publish():
+        while key not in self.publish().watched:
             pass
 
 
@@ -96,7 +97,7 @@ def test_a_watched_device_sends_samples_and_scores(client: Client) -> None:
     client.until_watched(b"default/pump-1")
     client.publish(
         samples=[live_samples("pump-1", START_US), live_samples("pump-2", START_US)],
-        scores=[score_rows({"pump-1": 2.5, "pump-2": 1.0}, START_US)],
+        scores=live_scores({"pump-1": 2.5, "pump-2": 1.0}, START_US),
     )
     samples = client.hear("samples")
     assert samples["channels"] == ["vib_x", "temp"]
@@ -107,7 +108,7 @@ def test_a_watched_device_sends_samples_and_scores(client: Client) -> None:
 
 def test_the_fleet_comes_once_a_second_ill_devices_first(client: Client) -> None:
     client.publish(
-        scores=[score_rows({"pump-1": 0.5, "pump-2": 3.0, "pump-3": 1.0}, START_US)],
+        picture=picture({"pump-1": 0.5, "pump-2": 3.0, "pump-3": 1.0}, START_US),
         alerts=[live_alert("pump-3", START_US)],
     )
     client.say(subscribe="fleet", search="PUMP", limit=2)
