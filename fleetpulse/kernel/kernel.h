@@ -1,4 +1,4 @@
-/* What the files of the kernel share. Nothing here knows Python; module.c does. */
+/* What the files of the kernel share. Nothing here knows Python; door.h and module.c do. */
 #ifndef FLEETPULSE_KERNEL_H
 #define FLEETPULSE_KERNEL_H
 
