@@ -141,6 +141,45 @@ static PyObject *py_absorb(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return failed ? dropped(columns, 13) : handed_over(columns, 13);
 }
 
+PyDoc_STRVAR(score_windows_doc,
+             "score_windows(rows, samples, scores, seen, mean, variance, slots, channels,\n"
+             "              warmup_windows, alpha, deviation_floor)\n\n"
+             "seen: int32; samples: float32 [rows, slots, channels], no NaN; scores: float32.");
+
+static PyObject *py_score_windows(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t sizes[3];
+    double factors[2];
+    buffers_t in;
+    if (!arity("score_windows", nargs, 11) || numbers(args + 6, 3, sizes) < 0 ||
+        reals(args + 9, 2, factors) < 0 || take_buffers(args, 6, &in) < 0)
+        return NULL;
+    const norm_rule_t rule = {sizes[0], sizes[1], sizes[2], factors[0], factors[1]};
+    const norms_t norms = {AT(in, 3), AT(in, 4), AT(in, 5)};
+    const int64_t n = ITEMS(in, 0), known = in.views[3].len / (Py_ssize_t)sizeof *norms.seen;
+    const int64_t *rows = AT(in, 0);
+    const int64_t of_window[] = {4 * rule.slots * rule.channels, 4, 0};
+    const int64_t of_row[] = {4, 8 * rule.channels, 8 * rule.channels, 0};
+    int usable = rule.slots > 0 && rule.channels > 0;
+    for (int64_t i = 0; usable && i < n; i++)
+        usable = 0 <= rows[i] && rows[i] < known;
+    if (!usable)
+        PyErr_SetString(PyExc_ValueError, "no samples, or a row that there is not");
+    usable = usable && same_length(&in, 1, of_window, n) && same_length(&in, 3, of_row, known);
+    int failed = 0;
+    if (usable) {
+        Py_BEGIN_ALLOW_THREADS;
+        failed = score_windows(&rule, &norms, n, rows, AT(in, 1), AT(in, 2)) < 0;
+        Py_END_ALLOW_THREADS;
+    }
+    give_back(&in);
+    if (failed)
+        return PyErr_NoMemory();
+    if (!usable)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(alerts_doc,
              "alerts(rows, starts_us, ends_us, scores, over, under, open, raised_us,\n"
              "       raised_start_us, cleared_us, peak, score, score_us, rule) -> [window, raised,\n"
@@ -268,7 +307,7 @@ static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 
 static PyMethodDef methods[] = {
     METHOD(decode), METHOD(advance), METHOD(charge), METHOD(absorb),
-    METHOD(alerts), METHOD(join_scores), METHOD(fold),
+    METHOD(score_windows), METHOD(alerts), METHOD(join_scores), METHOD(fold),
     {NULL, NULL, 0, NULL},
 };
 
