@@ -29,7 +29,7 @@ LINK = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" e
 def build() -> Path:
     """The compiled module; exits with what to do when it cannot be compiled."""
     sources = sorted(FOLDER.glob("*.c"))
-    text = b"".join(path.read_bytes() for path in [*sources, FOLDER / "kernel.h"])
+    text = b"".join(path.read_bytes() for path in [*sources, *sorted(FOLDER.glob("*.h"))])
     digest = hashlib.sha256(text + " ".join(FLAGS).encode()).hexdigest()
     if EXTENSION.exists() and digest.encode() in EXTENSION.read_bytes():
         return EXTENSION

@@ -1,4 +1,4 @@
-"""Statistics whose bits do not depend on batch size: fixed reductions and ordered merges."""
+"""Statistics of buckets and their merge, whose bits depend on the order of the parts alone."""
 
 from dataclasses import dataclass, fields
 
@@ -32,19 +32,6 @@ class Stats:
         """Population standard deviation; NaN where count is 0."""
         with np.errstate(invalid="ignore"):
             return np.sqrt(self.m2 / np.where(self.count > 0, self.count, np.nan))
-
-
-def tree_sum(x: F64) -> F64:
-    """Sum over axis 1 in one fixed order: halves are added elementwise. Overwrites x.
-
-    np.sum chooses its order by shape and strides, so its bits change with the batch size.
-    """
-    n = x.shape[1]
-    while n > 1:
-        half = (n + 1) // 2
-        x[:, : n - half] += x[:, half:n]
-        n = half
-    return x[:, 0].copy()
 
 
 def merge(a: Stats, b: Stats) -> Stats:

@@ -8,12 +8,8 @@ import numpy as np
 
 from fleetpulse.columns import Column, Columns
 from fleetpulse.effects import F32, F64, I32, I64
+from fleetpulse.kernel import native
 from fleetpulse.profile import ZScoreSpec
-from fleetpulse.ragged import in_turns
-from fleetpulse.statistics import tree_sum
-
-CLIP_SIGMA = 3.0
-_SCORE_MAX = float(np.finfo(np.float32).max)
 
 
 class ZScores(Columns):
@@ -39,26 +35,19 @@ class ZScores(Columns):
 
         samples: float32 [n, slots, channels], no NaN -> float32 [n].
         """
-        size = samples.shape[1]
-        means = tree_sum(samples.astype(np.float64)) / size
-        scores = np.zeros(len(rows), np.float32)
-        for turn in in_turns(rows):
-            scores[turn] = self._turn(rows[turn], means[turn])
+        _, slots, channels = samples.shape
+        scores = np.empty(len(rows), np.float32)
+        native.score_windows(
+            rows,
+            samples,
+            scores,
+            self.windows,
+            self.mean,
+            self.variance,
+            slots,
+            channels,
+            self.spec.warmup_windows,
+            self.alpha,
+            self.spec.deviation_floor,
+        )
         return scores
-
-    def _turn(self, rows: I64, x: F64) -> F32:
-        seen = self.windows[rows]
-        warm = seen < self.spec.warmup_windows
-        mean, variance = self.mean[rows], self.variance[rows]
-        sigma = np.maximum(np.sqrt(variance), self.spec.deviation_floor)
-        deviation = x - mean
-        with np.errstate(over="ignore"):
-            farthest = np.abs(deviation / sigma).max(axis=1)
-        score = np.where(warm, 0.0, np.minimum(farthest, _SCORE_MAX))
-        weight = np.where(warm, 1.0 / (seen + 1.0), self.alpha)[:, None]
-        clip = CLIP_SIGMA * sigma
-        step = np.where(warm[:, None], deviation, np.clip(deviation, -clip, clip))
-        self.mean[rows] = mean + weight * step
-        self.variance[rows] = (1.0 - weight) * (variance + weight * step * step)
-        self.windows[rows] = seen + 1
-        return score.astype(np.float32)

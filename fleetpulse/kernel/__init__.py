@@ -1,4 +1,4 @@
-"""The compiled part of the core: decoding, rings, statistics, alerts and rollups on raw arrays.
+"""The compiled part of the core: all that is done to each sample and each unit, on raw arrays.
 
 It computes what tests/core/plain computes with numpy, to the bit. build_kernel.py builds it.
 """

@@ -1,4 +1,4 @@
-/* What the files of the kernel share. Nothing here knows Python; module.c does. */
+/* What the files of the kernel share. Nothing here knows Python; door.h and module.c do. */
 #ifndef FLEETPULSE_KERNEL_H
 #define FLEETPULSE_KERNEL_H
 
@@ -87,6 +87,16 @@ void charge(int64_t n, const int64_t *rows, const int64_t *counts, const int64_t
 
 /* statistics.c */
 
+static inline double smaller(double a, double b) /* NaN if one is */
+{
+    return a < b || isnan(a) ? a : b;
+}
+
+static inline double larger(double a, double b)
+{
+    return a > b || isnan(a) ? a : b;
+}
+
 typedef struct {
     int64_t *count;
     double *min, *max, *mean, *m2;
@@ -94,6 +104,7 @@ typedef struct {
 
 void describe(const float *samples, int64_t slots, int64_t channels, int gapped, double *scratch,
               stats_t out);
+void tree_sum(double *x, int64_t slots, int64_t channels);
 void merge(const stats_t *into, int64_t at, const stats_t *part, int64_t from, int64_t series);
 
 /* rings.c */
@@ -127,6 +138,22 @@ typedef struct {
 } closed_t;
 
 int absorb(rings_t *rings, const pieces_t *pieces, closed_t *out);
+
+/* zscore.c */
+
+typedef struct {
+    int64_t slots, channels, warmup_windows;
+    double alpha, deviation_floor;
+} norm_rule_t;
+
+/* Of each row: windows seen so far; of each of its channels: mean and variance. */
+typedef struct {
+    int32_t *seen;
+    double *mean, *variance;
+} norms_t;
+
+int score_windows(const norm_rule_t *rule, const norms_t *norms, int64_t n, const int64_t *rows,
+                  const float *samples, float *scores);
 
 /* conclude.c */
 

@@ -1,129 +1,6 @@
 /* The kernel's door to Python: arrays in by their buffers, columns out as buffers of their own.
  * Callers hand in C-contiguous arrays of the right type; sizes are checked. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include "kernel.h"
-
-/* Memory that came out of the kernel, freed with this object. */
-typedef struct {
-    PyObject_HEAD
-    column_t column;
-} Memory;
-
-static int memory_view(PyObject *self, Py_buffer *view, int flags)
-{
-    static char nothing;
-    column_t *column = &((Memory *)self)->column;
-    void *data = column->data ? column->data : &nothing;
-    return PyBuffer_FillInfo(view, self, data, column->size, 0, flags);
-}
-
-static Py_ssize_t memory_length(PyObject *self)
-{
-    return ((Memory *)self)->column.size;
-}
-
-static void memory_free(PyObject *self)
-{
-    free(((Memory *)self)->column.data);
-    PyObject_Free(self);
-}
-
-static PyBufferProcs memory_buffer = {.bf_getbuffer = memory_view};
-static PySequenceMethods memory_sequence = {.sq_length = memory_length};
-static PyTypeObject MemoryType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "fleetpulse.kernel.native.Memory",
-    .tp_basicsize = sizeof(Memory),
-    .tp_dealloc = memory_free,
-    .tp_as_buffer = &memory_buffer,
-    .tp_as_sequence = &memory_sequence,
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_doc = "Bytes that the kernel wrote.",
-};
-
-/* A tuple of the columns, which are its own from here on. */
-static PyObject *handed_over(column_t *columns, int n)
-{
-    PyObject *tuple = PyTuple_New(n);
-    for (int i = 0; i < n; i++) {
-        Memory *memory = tuple ? PyObject_New(Memory, &MemoryType) : NULL;
-        if (memory == NULL) {
-            free(columns[i].data);
-            Py_CLEAR(tuple);
-            continue;
-        }
-        memory->column = columns[i];
-        PyTuple_SET_ITEM(tuple, i, (PyObject *)memory);
-    }
-    return tuple;
-}
-
-static PyObject *dropped(column_t *columns, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(columns[i].data);
-    return PyErr_NoMemory();
-}
-
-/* Arguments that are buffers */
-
-#define BUFFERS_MAX 24
-
-typedef struct {
-    Py_buffer views[BUFFERS_MAX];
-    int n;
-} buffers_t;
-
-static void give_back(buffers_t *buffers)
-{
-    while (buffers->n > 0)
-        PyBuffer_Release(&buffers->views[--buffers->n]);
-}
-
-static int take_buffers(PyObject *const *args, int n, buffers_t *buffers)
-{
-    for (buffers->n = 0; buffers->n < n; buffers->n++) {
-        if (PyObject_GetBuffer(args[buffers->n], &buffers->views[buffers->n], PyBUF_SIMPLE) < 0) {
-            give_back(buffers);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int numbers(PyObject *const *args, int n, int64_t *into)
-{
-    for (int i = 0; i < n; i++) {
-        into[i] = PyLong_AsLongLong(args[i]);
-        if (into[i] == -1 && PyErr_Occurred())
-            return -1;
-    }
-    return 0;
-}
-
-static int arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
-{
-    if (given != wanted)
-        PyErr_Format(PyExc_TypeError, "%s takes %zd arguments, not %zd", name, wanted, given);
-    return given == wanted;
-}
-
-/* Every buffer from `first` on has n items of so many bytes each. */
-static int same_length(const buffers_t *buffers, int first, const int *bytes, int64_t n)
-{
-    for (int i = 0; bytes[i]; i++) {
-        if (buffers->views[first + i].len != n * bytes[i]) {
-            PyErr_Format(PyExc_ValueError, "argument %d has %zd bytes, not %lld", first + i,
-                         buffers->views[first + i].len, (long long)(n * bytes[i]));
-            return 0;
-        }
-    }
-    return 1;
-}
-
-#define AT(buffers, i) ((buffers).views[i].buf)
-#define ITEMS(buffers, i) ((buffers).views[i].len / (Py_ssize_t)sizeof(int64_t))
+#include "door.h"
 
 PyDoc_STRVAR(decode_doc,
              "decode(rule, log_time_us, values) -> records, slots, counts, sources, samples, odd\n\n"
@@ -140,7 +17,7 @@ static PyObject *py_decode(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (take_buffers(args, 2, &in) < 0)
         return NULL;
     Py_ssize_t n = PyList_GET_SIZE(list);
-    const int widths[] = {8, 0};
+    const int64_t widths[] = {8, 0};
     if (in.views[0].len != sizeof(frame_rule_t) || !same_length(&in, 1, widths, n)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "rule has another size");
@@ -190,7 +67,7 @@ static PyObject *py_advance(PyObject *self, PyObject *const *args, Py_ssize_t na
     const int64_t n = ITEMS(in, 2);
     const int32_t *partitions = AT(in, 0);
     const int64_t known = in.views[4].len / (Py_ssize_t)sizeof(clock_row_t);
-    const int widths[] = {4, 1, 8, 8, 0};
+    const int64_t widths[] = {4, 1, 8, 8, 0};
     int usable = same_length(&in, 0, widths, n);
     for (int64_t i = 0; usable && i < n; i++)
         usable = 0 <= partitions[i] && partitions[i] < known;
@@ -214,7 +91,7 @@ static PyObject *py_charge(PyObject *self, PyObject *const *args, Py_ssize_t nar
         take_buffers(args, 5, &in) < 0)
         return NULL;
     const int64_t n = ITEMS(in, 0);
-    const int widths[] = {8, 8, 0};
+    const int64_t widths[] = {8, 8, 0};
     int usable = same_length(&in, 1, widths, n);
     if (usable)
         charge(n, AT(in, 0), AT(in, 1), AT(in, 2), scalars[0], scalars[1], AT(in, 3), AT(in, 4));
@@ -236,12 +113,11 @@ static PyObject *py_absorb(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (!arity("absorb", nargs, 13))
         return NULL;
     int complete = PyObject_IsTrue(args[11]);
-    double coverage_min = PyFloat_AsDouble(args[12]);
-    if (complete < 0 || (coverage_min == -1.0 && PyErr_Occurred()) ||
-        take_buffers(args, 11, &in) < 0)
+    double coverage_min;
+    if (complete < 0 || reals(args + 12, 1, &coverage_min) < 0 || take_buffers(args, 11, &in) < 0)
         return NULL;
     const int64_t n = ITEMS(in, 6);
-    const int widths[] = {8, 8, 8, 0};
+    const int64_t widths[] = {8, 8, 8, 0};
     if (in.views[5].len != sizeof(layout_t) || !same_length(&in, 7, widths, n)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "layout has another size");
@@ -265,6 +141,45 @@ static PyObject *py_absorb(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return failed ? dropped(columns, 13) : handed_over(columns, 13);
 }
 
+PyDoc_STRVAR(score_windows_doc,
+             "score_windows(rows, samples, scores, seen, mean, variance, slots, channels,\n"
+             "              warmup_windows, alpha, deviation_floor)\n\n"
+             "seen: int32; samples: float32 [rows, slots, channels], no NaN; scores: float32.");
+
+static PyObject *py_score_windows(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t sizes[3];
+    double factors[2];
+    buffers_t in;
+    if (!arity("score_windows", nargs, 11) || numbers(args + 6, 3, sizes) < 0 ||
+        reals(args + 9, 2, factors) < 0 || take_buffers(args, 6, &in) < 0)
+        return NULL;
+    const norm_rule_t rule = {sizes[0], sizes[1], sizes[2], factors[0], factors[1]};
+    const norms_t norms = {AT(in, 3), AT(in, 4), AT(in, 5)};
+    const int64_t n = ITEMS(in, 0), known = in.views[3].len / (Py_ssize_t)sizeof *norms.seen;
+    const int64_t *rows = AT(in, 0);
+    const int64_t of_window[] = {4 * rule.slots * rule.channels, 4, 0};
+    const int64_t of_row[] = {4, 8 * rule.channels, 8 * rule.channels, 0};
+    int usable = rule.slots > 0 && rule.channels > 0;
+    for (int64_t i = 0; usable && i < n; i++)
+        usable = 0 <= rows[i] && rows[i] < known;
+    if (!usable)
+        PyErr_SetString(PyExc_ValueError, "no samples, or a row that there is not");
+    usable = usable && same_length(&in, 1, of_window, n) && same_length(&in, 3, of_row, known);
+    int failed = 0;
+    if (usable) {
+        Py_BEGIN_ALLOW_THREADS;
+        failed = score_windows(&rule, &norms, n, rows, AT(in, 1), AT(in, 2)) < 0;
+        Py_END_ALLOW_THREADS;
+    }
+    give_back(&in);
+    if (failed)
+        return PyErr_NoMemory();
+    if (!usable)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(alerts_doc,
              "alerts(rows, starts_us, ends_us, scores, over, under, open, raised_us,\n"
              "       raised_start_us, cleared_us, peak, score, score_us, rule) -> [window, raised,\n"
@@ -277,7 +192,7 @@ static PyObject *py_alerts(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (!arity("alerts", nargs, 14) || take_buffers(args, 14, &in) < 0)
         return NULL;
     const int64_t n = ITEMS(in, 0);
-    const int widths[] = {8, 8, 4, 0};
+    const int64_t widths[] = {8, 8, 4, 0};
     PyObject *found = NULL;
     if (!same_length(&in, 1, widths, n) || !(found = PyList_New(0)))
         goto end;
@@ -333,12 +248,11 @@ static PyObject *py_join_scores(PyObject *self, PyObject *const *args, Py_ssize_
 {
     buffers_t in;
     int64_t channels;
-    if (!arity("join_scores", nargs, 20) || numbers(args + 18, 1, &channels) < 0)
+    double threshold;
+    if (!arity("join_scores", nargs, 20) || numbers(args + 18, 1, &channels) < 0 ||
+        reals(args + 19, 1, &threshold) < 0 || take_buffers(args, 18, &in) < 0)
         return NULL;
-    double threshold = PyFloat_AsDouble(args[19]);
-    if ((threshold == -1.0 && PyErr_Occurred()) || take_buffers(args, 18, &in) < 0)
-        return NULL;
-    const int windows[] = {8, 4, 0};
+    const int64_t windows[] = {8, 4, 0};
     if (!same_length(&in, 2, windows, ITEMS(in, 1))) {
         give_back(&in);
         return NULL;
@@ -367,8 +281,8 @@ static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         take_buffers(args, 17, &in) < 0)
         return NULL;
     const int64_t n = ITEMS(in, 0);
-    const int wide = 8 * (int)scalars[0];
-    const int widths[] = {8, wide, wide, wide, wide, wide, 8, 0};
+    const int64_t wide = 8 * scalars[0];
+    const int64_t widths[] = {8, wide, wide, wide, wide, wide, 8, 0};
     if (!same_length(&in, 1, widths, n)) {
         give_back(&in);
         return NULL;
@@ -393,7 +307,7 @@ static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 
 static PyMethodDef methods[] = {
     METHOD(decode), METHOD(advance), METHOD(charge), METHOD(absorb),
-    METHOD(alerts), METHOD(join_scores), METHOD(fold),
+    METHOD(score_windows), METHOD(alerts), METHOD(join_scores), METHOD(fold),
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,7 +2,7 @@
 #include "kernel.h"
 
 /* Sum over slots in one fixed order: halves are added elementwise. Overwrites x. */
-static void tree_sum(double *x, int64_t slots, int64_t channels)
+void tree_sum(double *x, int64_t slots, int64_t channels)
 {
     while (slots > 1) {
         int64_t half = (slots + 1) / 2, added = (slots - half) * channels;
@@ -74,16 +74,6 @@ void describe(const float *samples, int64_t slots, int64_t channels, int gapped,
     squares(scratch, samples, out.mean, slots, channels, gapped);
     tree_sum(scratch, slots, channels);
     memcpy(out.m2, scratch, channels * sizeof *scratch);
-}
-
-static inline double smaller(double a, double b) /* NaN if one is */
-{
-    return a < b || isnan(a) ? a : b;
-}
-
-static inline double larger(double a, double b)
-{
-    return a > b || isnan(a) ? a : b;
 }
 
 /* Observations of `into` at one place, followed by those of `part` at another (Chan, Golub &

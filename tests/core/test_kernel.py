@@ -10,7 +10,7 @@ from fleetpulse.cohort import Cohort, Conclusion
 from fleetpulse.decode import Decoder
 from fleetpulse.effects import F32, I64
 from fleetpulse.pieces import Pieces
-from fleetpulse.profile import AlertRule, Profile, RateLimit, WindowSpec
+from fleetpulse.profile import AlertRule, Profile, RateLimit, WindowSpec, ZScoreSpec
 from fleetpulse.rates import RateAccounts, burst_ns, sample_cost_ns
 from fleetpulse.wire import encode_block
 from tests.core.hostile import blocks
@@ -36,6 +36,8 @@ def profiles(draw: st.DrawFn) -> Profile:
             coverage_min=draw(st.sampled_from([0.1, 0.5, 1.0])),
             aligned=draw(st.booleans()),
         ),
+        model=draw(st.sampled_from(["any@1", None])),
+        zscore=ZScoreSpec(half_life_windows=2, warmup_windows=2),
         alert=AlertRule(threshold=0.5, raise_after=2, clear_after=2, dedup_s=draw(st.just(0.5))),
     )
 
@@ -96,10 +98,13 @@ def test_the_kernel_is_what_numpy_says(data: st.DataObject) -> None:
 def concluded(cohort: Cohort) -> dict[str, list[bytes]]:
     """Everything that closed, in each device's order."""
     windows = cohort.closed_windows()
-    scores = np.abs(windows.samples.astype(np.float64)).max(axis=(1, 2), initial=0)
-    conclusion = cohort.conclude(windows, scores.astype(np.float32))
+    if cohort.zscores is not None:
+        scores = cohort.zscores.score(windows.rows, windows.samples)
+    else:
+        scores = np.abs(windows.samples).max(axis=(1, 2), initial=0)
+    conclusion = cohort.conclude(windows, scores)
     return {
-        "windows": in_row_order(windows.rows, windows.ends, windows.samples),
+        "windows": in_row_order(windows.rows, windows.ends, windows.samples, scores),
         "alerts": [repr(t).encode() for t in sorted(conclusion.transitions, key=lambda t: t.row)],
         **{name: list(columns) for name, columns in bucket_rows(conclusion)},
     }

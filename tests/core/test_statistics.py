@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fleetpulse.statistics import merge, tree_sum
+from fleetpulse.statistics import merge
 from tests.core.plain.rollups import describe, single
+from tests.core.plain.tree_sum import tree_sum
 
 
 def gapped(n: int, slots: int, channels: int) -> np.ndarray:

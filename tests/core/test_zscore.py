@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fleetpulse.effects import F32, I64
 from fleetpulse.profile import ZScoreSpec
 from fleetpulse.zscore import ZScores
+from tests.core.plain.zscore import PlainZScores
+
+LARGEST = float(np.finfo(np.float32).max)
+EXTREME = np.array([0.0, -0.0, 1e-45, -1e-38, LARGEST, -LARGEST], np.float32)
 
 
 def zscores(spec: ZScoreSpec, devices: int = 1, channels: int = 1) -> ZScores:
@@ -59,9 +66,8 @@ def test_the_worst_channel_decides() -> None:
 
 def test_no_score_is_infinite() -> None:
     table = zscores(ZScoreSpec(warmup_windows=2, deviation_floor=5e-324))
-    largest = float(np.finfo(np.float32).max)
     scored(table, [0, 0])
-    assert scored(table, [largest, -largest, largest])[0] == largest
+    assert scored(table, [LARGEST, -LARGEST, LARGEST])[0] == LARGEST
     assert np.isfinite(table.variance).all()
 
 
@@ -78,3 +84,56 @@ def test_bits_do_not_depend_on_the_batch(channels: int) -> None:
         alone = single.score(rows[i : i + 1], samples[i : i + 1])
         assert alone.tobytes() == together[i : i + 1].tobytes()
     assert whole.variance.tobytes() == single.variance.tobytes()
+
+
+@st.composite
+def batches(draw: st.DrawFn, devices: int, channels: int) -> list[tuple[I64, F32]]:
+    """Rows in any order and often the same; steady devices, any scale, extreme values."""
+    slots = draw(st.integers(1, 70) | st.sampled_from([255, 256, 257]))
+    random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    out = []
+    for _ in range(draw(st.integers(1, 4))):
+        rows = random.integers(0, devices, draw(st.integers(0, 12)))
+        scale = 10.0 ** draw(st.integers(-44, 37))
+        samples = (random.normal(size=(len(rows), slots, channels)) * scale).astype(np.float32)
+        samples[random.random(len(rows)) < 0.2] = draw(st.sampled_from([0.0, 7.0, 1e-40]))
+        cells = random.random(samples.shape) < draw(st.sampled_from([0.0, 0.1, 1.0]))
+        samples[cells] = random.choice(EXTREME, int(cells.sum()))
+        out.append((rows, samples))
+    return out
+
+
+@given(st.data())
+def test_the_kernel_is_what_numpy_says(data: st.DataObject) -> None:
+    spec = ZScoreSpec(
+        half_life_windows=data.draw(st.sampled_from([1e-3, 0.5, 3, 500])),
+        warmup_windows=data.draw(st.integers(2, 6)),
+        deviation_floor=data.draw(st.sampled_from([5e-324, 1e-6, 1.0, 1e300])),
+    )
+    channels, devices = data.draw(st.integers(1, 64)), data.draw(st.integers(1, 5))
+    kernel, plain = ZScores(spec, channels), PlainZScores(spec, channels)
+    kernel.grow(devices)
+    plain.grow(devices)
+    for rows, samples in data.draw(batches(devices, channels)):
+        scores = [table.score(rows, samples) for table in (kernel, plain)]
+        assert scores[0].tobytes() == scores[1].tobytes()
+        for column, values in kernel.export(np.arange(devices)).items():
+            assert values.tobytes() == getattr(plain, column).tobytes(), column
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "message"),
+    [
+        pytest.param([-1], (1, 4, 3), "a row that there is not", id="row before the first"),
+        pytest.param([2], (1, 4, 3), "a row that there is not", id="row beyond the last"),
+        pytest.param([0], (1, 0, 3), "no samples", id="windows of no slots"),
+        pytest.param([0, 0], (1, 4, 3), "argument 1 has 48 bytes, not 96", id="too few windows"),
+        pytest.param([0], (1, 4, 4), "argument 4 has 48 bytes, not 64", id="too many channels"),
+    ],
+)
+def test_nothing_outside_the_arrays_is_touched(
+    rows: list[int], shape: tuple[int, ...], message: str
+) -> None:
+    table = zscores(ZScoreSpec(), devices=2, channels=3)
+    with pytest.raises(ValueError, match=message):
+        table.score(np.array(rows), np.zeros(shape, np.float32))

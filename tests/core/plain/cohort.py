@@ -13,6 +13,7 @@ from fleetpulse.sessions import SessionChange
 from tests.core.plain.alerts import PlainAlerts
 from tests.core.plain.rings import PlainRings, Settled, turns
 from tests.core.plain.rollups import PlainRollups, describe, joined
+from tests.core.plain.zscore import PlainZScores
 
 
 class PlainCohort(Cohort):
@@ -23,6 +24,8 @@ class PlainCohort(Cohort):
         self.rings: PlainRings = PlainRings(self.layout)
         self.alerts: PlainAlerts = PlainAlerts(profile.alert)
         self.rollups: PlainRollups = PlainRollups(len(profile.channels))
+        if self.zscores is not None:
+            self.zscores = PlainZScores(profile.zscore, len(profile.channels))
         self._windows: list[ClosedWindows] = []
         self._seconds: list[Buckets] = []
         self._second_ends: list[I64] = []

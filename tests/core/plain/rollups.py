@@ -7,7 +7,8 @@ from fleetpulse.columns import NEVER
 from fleetpulse.effects import F32, F64, I64, RESOLUTION_S, Resolution
 from fleetpulse.ragged import in_turns
 from fleetpulse.rollups import LEVELS, Buckets, OpenBucket, Rollups
-from fleetpulse.statistics import Stats, tree_sum
+from fleetpulse.statistics import Stats
+from tests.core.plain.tree_sum import tree_sum
 
 
 def describe(samples: F32) -> Stats:
