@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from threading import Event, Thread
-from typing import Any
 
 import ray
 
@@ -19,6 +18,7 @@ from actors.feed import Publish
 from actors.live_hub import connect_live_hub
 from actors.meter import Meter
 from actors.quarantine import Quarantine
+from actors.shard_actors import Handle
 from actors.wiring import Incarnation, incarnate
 from fleetpulse.errors import Fenced, RetryLater
 from fleetpulse.live import LiveUpdate, ShardStatus
@@ -27,8 +27,6 @@ from models.onnx_scorer import OnnxScorer
 
 logger = logging.getLogger(__name__)
 
-Handle = Any
-"""A Ray actor handle: its methods are made at run time."""
 PUBLISH_TIMEOUT_S = 2.0
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 5.0

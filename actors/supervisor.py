@@ -14,11 +14,11 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from actors.device_shard import DeviceShard, Handle, shard_name
+from actors.device_shard import DeviceShard, shard_name
 from actors.live_hub import NAMESPACE, start_live_hub, stop_live_hub
 from actors.recompute_actor import start_recompute
 from actors.revival import Revival
-from actors.shard_actors import actor_name
+from actors.shard_actors import Handle, actor_name
 from fleetpulse.errors import ConfigError, RetryLater
 from fleetpulse.live import ShardStatus
 from fleetpulse.settings import Settings

@@ -91,13 +91,15 @@ class ServePart:
 
     name = "HTTP"
 
-    def __init__(self) -> None:
+    def __init__(self, *, again: bool) -> None:
+        """`again`: it ran a moment ago, and who sends is waiting for the ingest."""
+        self._again = again
         self._settings: Settings | None = None
 
     def start(self, settings: Settings) -> Started:
         """Deploy both applications, wait until they answer."""
         self._settings = settings
-        start_serve(settings)
+        start_serve(settings, in_turn=self._again)
         return Started(settings, f"{settings.http.host}:{settings.http.port}")
 
     def stop(self, timeout_s: float) -> None:

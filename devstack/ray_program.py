@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+import devstack.lean_worker  # noqa: F401  # before the first import of Ray Serve
 from devstack import stop_requests
 from devstack.observe import FleetObserver
 from devstack.part import Lost, Part
@@ -57,7 +58,7 @@ def main(descriptor: int, *, again: bool) -> int:
     parts: list[Part] = [
         RayPart(settings.ray, folder),
         ShardsPart(folder, again=again),
-        ServePart(),
+        ServePart(again=again),
     ]
     stack = Stack(parts, StackState("", os.getpid(), 0.0, "starting"), teller.report)
     observer = FleetObserver(folder)

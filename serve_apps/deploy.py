@@ -4,20 +4,25 @@ The cluster must have been started with `serve_apps.environment.serve_environmen
 """
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
-from ray.serve.schema import LoggingConfig
+from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings, Settings
 from serve_apps.environment import socket_folder
 from serve_apps.ingest.app import PATH
 from serve_apps.ingest.replica import IngestReplica
+from serve_apps.lean_controller import CONTROLLER, CONTROLLER_NAMESPACE, without_spare_proxy
 from serve_apps.query.replica import QueryReplica
 
 INGEST: Final = "ingest"
@@ -25,6 +30,8 @@ QUERY: Final = "query"
 REQUESTS_MAX: Final = 10_000
 """Requests and sockets of one replica at a time; a socket counts as long as it is open."""
 HEALTH_CHECK_PERIOD_S: Final = 1.0
+START_TIMEOUT_S: Final = 150.0
+POLL_S: Final = 0.1
 STOP_TIMEOUT_S: Final = 2.0
 """For a replica to end what it does."""
 
@@ -48,24 +55,68 @@ def query_target(settings: Settings) -> Target:
     return Target(QueryReplica, QUERY, "/", settings.http.query_replicas)
 
 
-def start_serve(settings: Settings) -> None:
+def start_serve(settings: Settings, *, in_turn: bool = False) -> None:
     """Deploy ingest and query and wait until both answer; raises SetupError."""
-    deploy(settings, [ingest_target(settings), query_target(settings)])
+    deploy(settings, [ingest_target(settings), query_target(settings)], in_turn=in_turn)
 
 
-def deploy(settings: Settings, targets: Sequence[Target]) -> None:
-    """Deploy these and wait until all answer; raises SetupError."""
-    http = settings.http
+def deploy(settings: Settings, targets: Sequence[Target], *, in_turn: bool = False) -> None:
+    """Deploy these and wait until all answer; raises SetupError.
+
+    `in_turn`: each when the one before runs, which is sooner for the first on a busy machine.
+    """
     logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    steps = [[each] for each in targets] if in_turn else [targets]
     try:
-        options = HTTPOptions(host=http.host, port=http.port)
-        serve.start(http_options=options, logging_config=logging)
-        serve.run_many([_run_target(each, settings, logging) for each in targets])
-    except (RayError, RuntimeError, TimeoutError) as error:
+        with ThreadPoolExecutor(1) as beside:
+            started = beside.submit(_start, settings.http, logging)
+            _await_controller(started)
+            for step in steps:  # HAProxy starts meanwhile
+                run = [_run_target(each, settings, logging) for each in step]
+                serve.run_many(run, wait_for_applications_running=False)
+                _await_running([each.name for each in step])
+            started.result()
+        client: Any = _get_global_client()
+        client.wait_for_proxies_serving()
+    except (RayError, RayServeException, RuntimeError, TimeoutError) as error:
         raise SetupError(
             f"Serve did not start: {str(error).splitlines()[0][:300]}",
             remedy="see `serve` in Ray's logs",
         ) from error
+
+
+def _start(http: HttpSettings, logging: LoggingConfig) -> None:
+    """Returns when HAProxy runs."""
+    with without_spare_proxy():
+        options = HTTPOptions(host=http.host, port=http.port)
+        serve.start(http_options=options, logging_config=logging)
+
+
+def _await_controller(started: "Future[None]") -> None:
+    """Until it can be found; then `run_many` uses it instead of starting one of its own."""
+    while not started.done():
+        try:
+            ray.get_actor(CONTROLLER, namespace=CONTROLLER_NAMESPACE)
+        except ValueError:
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def _await_running(names: Sequence[str]) -> None:
+    """Raises RuntimeError if one failed. Serve's own way to wait asks once a second."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while True:
+        applications = serve.status().applications
+        found = [applications[name] for name in names if name in applications]
+        for each in found:
+            if each.status == ApplicationStatus.DEPLOY_FAILED:
+                raise RuntimeError(each.message)
+        if sum(each.status == ApplicationStatus.RUNNING for each in found) == len(names):
+            return
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"not running after {START_TIMEOUT_S:g} s: {', '.join(names)}")
+        time.sleep(POLL_S)
 
 
 def drain_ingest(timeout_s: float) -> bool:
