@@ -64,9 +64,9 @@ class Shards:
         self._thread = Thread(target=self._supervise, name="shards", daemon=True)
 
     def start(self) -> None:
-        """Create the hub and the shards, which begin to recover at once."""
-        start_live_hub()
+        """Create the shards, which begin to recover at once, and the hub."""
         self._add()
+        start_live_hub()
         self._thread.start()
 
     def complete(self) -> None:

@@ -25,7 +25,7 @@ _SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     "enable_metrics_collection": False,
     "task_events_report_interval_ms": 0,
-    "preload_python_modules": ["devstack.lean_worker"],
+    "preload_python_modules": ["devstack.worker_start"],
 }
 
 

@@ -1,4 +1,4 @@
-"""Imported by every worker of our own Ray before it works, and by its driver before Ray Serve.
+"""Imported before Ray Serve is.
 
 `ray.serve` imports pandas where there is one, and with it pyarrow, for an encoder of data frames
 that nothing here calls: a fifth of the CPU time of a Serve process until it serves. To that module
