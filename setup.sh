@@ -54,3 +54,7 @@ fits .venv/bin/python || "$uv" venv --quiet --clear --python "$python" .venv
 "$uv" pip sync --quiet --python .venv --require-hashes requirements/dev.txt
 .venv/bin/python build_kernel.py # also part of the install below, which says less when it fails
 "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation -e . -e operator
+# The bytecode of what a stack imports. Compiling it takes most of the CPU time of a start: of the
+# first one, and of every one where PYTHONDONTWRITEBYTECODE is set.
+env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c \
+    'import aiohttp.web, cli.app, devstack.daemon, devstack.ray_program, ray.dashboard.agent'

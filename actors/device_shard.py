@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Any
 
 import ray
 
@@ -22,6 +21,7 @@ from actors.live_hub import connect_live_hub
 from actors.memory import keep_memory
 from actors.meter import Meter
 from actors.quarantine import Quarantine
+from actors.shard_actors import Handle
 from actors.wiring import Incarnation, incarnate
 from fleetpulse.errors import Fenced, RetryLater
 from fleetpulse.live import LiveUpdate, LiveWish, ShardStatus
@@ -30,8 +30,6 @@ from models.onnx_scorer import OnnxScorer
 
 logger = logging.getLogger(__name__)
 
-Handle = Any
-"""A Ray actor handle: its methods are made at run time."""
 PUBLISH_TIMEOUT_S = 2.0
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 5.0

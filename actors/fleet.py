@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import ray
 from ray.exceptions import RayActorError
 
-from actors.device_shard import Handle
 from actors.door import Answer
 from actors.door_client import DoorClient
 from actors.live_hub import NAMESPACE
-from actors.shard_actors import shard_actors
+from actors.shard_actors import Handle, shard_actors
 from fleetpulse.errors import RetryLater
 from fleetpulse.identity import DEFAULT_TENANT, DeviceKey, check_name, partition_of
 from fleetpulse.live import DeviceView, ShardStatus

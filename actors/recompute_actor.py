@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 
 from actors.live_hub import NAMESPACE
 from actors.recompute import Controller
+from actors.recompute_status import RECOMPUTE_NAME
 from actors.support import support
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.recompute.status import RecomputeStatus
@@ -20,7 +21,6 @@ from models.onnx_scorer import OnnxScorer
 
 logger = logging.getLogger(__name__)
 
-RECOMPUTE_NAME: Final = "recompute"
 TURN_S: Final = 0.2
 STATUS_S: Final = 1.0
 EXPIRE_S: Final = 3600.0
@@ -125,13 +125,3 @@ def start_recompute(settings: Settings) -> Any:
     return actor.options(
         name=RECOMPUTE_NAME, namespace=NAMESPACE, num_cpus=0, max_restarts=-1, max_concurrency=4
     ).remote(settings)
-
-
-async def recompute_status() -> RecomputeStatus | None:
-    """Of the running controller; None if there is none."""
-    try:
-        controller: Any = ray.get_actor(RECOMPUTE_NAME, namespace=NAMESPACE)
-        status: RecomputeStatus = await controller.status.remote()
-    except (ValueError, RayError):
-        return None
-    return status

@@ -1,11 +1,13 @@
 """Finds the actors that host shards, by the names that the supervisor gives them."""
 
-from typing import Final
+from typing import Any, Final
 
 from ray.util import list_named_actors
 
 from actors.live_hub import NAMESPACE
 
+Handle = Any
+"""A Ray actor handle: its methods are made at run time."""
 _PREFIX: Final = "device-shard-"
 
 

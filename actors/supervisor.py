@@ -14,11 +14,11 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from actors.device_shard import DeviceShard, Handle, shard_name
+from actors.device_shard import DeviceShard, shard_name
 from actors.live_hub import NAMESPACE, start_live_hub, stop_live_hub
 from actors.recompute_actor import start_recompute
 from actors.revival import Revival
-from actors.shard_actors import actor_name
+from actors.shard_actors import Handle, actor_name
 from fleetpulse.errors import ConfigError, RetryLater
 from fleetpulse.live import ShardStatus
 from fleetpulse.settings import Settings
@@ -64,9 +64,9 @@ class Shards:
         self._thread = Thread(target=self._supervise, name="shards", daemon=True)
 
     def start(self) -> None:
-        """Create the hub and the shards, which begin to recover at once."""
-        start_live_hub()
+        """Create the shards, which begin to recover at once, and the hub."""
         self._add()
+        start_live_hub()
         self._thread.start()
 
     def complete(self) -> None:

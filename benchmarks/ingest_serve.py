@@ -11,7 +11,7 @@ from devstack.kafka_server import KafkaServer
 from devstack.profiles import publish_profiles
 from devstack.ray_node import start_ray, stop_ray
 from fleetpulse.settings import load_settings
-from serve_apps.deploy import Target, deploy, ingest_target, stop_serve
+from serve_apps.deploy import ServeStart, Target, deploy, ingest_target, stop_serve
 
 BOUND = "bound"
 
@@ -27,7 +27,7 @@ def main() -> None:
         publish_profiles(settings)
         start_ray(settings.ray, folder)
         bound = Target(BoundReplica, BOUND, f"/{BOUND}", 1)
-        deploy(settings, [ingest_target(settings), bound])
+        deploy(settings, [ingest_target(settings), bound], ServeStart(settings.http))
         print("ready", flush=True)
         sys.stdin.read()
         stop_serve(settings.http)

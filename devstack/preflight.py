@@ -13,7 +13,6 @@ from devstack.free_ports import port_is_free
 from devstack.kafka_jars import jars_folder
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import KafkaSettings, Settings
-from serve_apps.environment import fallback_port
 
 JAVA_MIN = 17
 DISK_MB_MIN = 1024
@@ -64,7 +63,7 @@ def _ports(settings: Settings) -> Iterator[SetupError]:
             wanted[port] = wanted[port + 1] = "FLEETPULSE_KAFKA__PORT"
     if settings.postgres.dsn is None:
         wanted[settings.postgres.port] = "FLEETPULSE_POSTGRES__PORT"
-    wanted[settings.http.port] = wanted[fallback_port(settings.http)] = "FLEETPULSE_HTTP__PORT"
+    wanted[settings.http.port] = "FLEETPULSE_HTTP__PORT"
     for port, variable in wanted.items():
         if not port_is_free(port):
             yield SetupError(

@@ -4,9 +4,11 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import ray
 
@@ -23,6 +25,7 @@ _SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     "enable_metrics_collection": False,
     "task_events_report_interval_ms": 0,
+    "preload_python_modules": ["devstack.worker_start"],
 }
 
 
@@ -59,17 +62,16 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
 def _only_what_is_used() -> Iterator[None]:
     """Start no autoscaler, log monitor and dashboard head, which no option turns off.
 
-    Nothing here asks them, and `ray.init` waits for the head: a third of a node's start.
+    Nothing here asks them, and `ray.init` waits for the head: a third of a node's start. The
+    dashboard's agent, which the raylet insists on, is the one of a Ray without a dashboard.
     """
     node: Any = ray._private.node.Node  # noqa: SLF001
-    unused = {name: getattr(node, name) for name in _UNUSED}
-    for name in unused:
-        setattr(node, name, _start_nothing)
-    try:
+    with ExitStack() as replaced:
+        for name in _UNUSED:
+            replaced.enter_context(patch.object(node, name, _start_nothing))
+        utils: Any = ray._private.utils  # noqa: SLF001
+        replaced.enter_context(patch.object(utils, "get_dashboard_dependency_error", ImportError))
         yield
-    finally:
-        for name, start in unused.items():
-            setattr(node, name, start)
 
 
 def _start_nothing(*_: object, **__: object) -> None:

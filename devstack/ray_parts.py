@@ -1,5 +1,6 @@
 """Ray, and what runs on it, as parts of a stack."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from actors.supervisor import Shards
@@ -8,7 +9,7 @@ from devstack.ray_node import dead_processes, start_ray, stop_ray
 from devstack.shards_wanted import shards_wanted
 from fleetpulse.errors import RetryLater, SetupError
 from fleetpulse.settings import RaySettings, Settings
-from serve_apps.deploy import drain_ingest, start_serve, stop_serve
+from serve_apps.deploy import ServeStart, deploy, drain_ingest, serve_targets, stop_serve
 
 SHARDS_READY_TIMEOUT_S = 60.0
 DRAIN_TIMEOUT_S = 2.0
@@ -20,13 +21,18 @@ class RayPart:
 
     name = "Ray"
 
-    def __init__(self, settings: RaySettings, data_folder: Path) -> None:
+    def __init__(
+        self, settings: RaySettings, data_folder: Path, then: Callable[[Settings], None]
+    ) -> None:
+        """`then`: what begins at once when it runs."""
         self._settings = settings
         self._data_folder = data_folder
+        self._then = then
 
     def start(self, settings: Settings) -> Started:
         """Start or connect."""
         address = start_ray(self._settings, self._data_folder)
+        self._then(settings)
         return Started(settings, address, ray_address=address)
 
     def stop(self, timeout_s: float) -> None:  # noqa: ARG002  # Ray ends in 1.5 s, by force
@@ -91,13 +97,22 @@ class ServePart:
 
     name = "HTTP"
 
-    def __init__(self) -> None:
+    def __init__(self, *, again: bool) -> None:
+        """`again`: it ran a moment ago, and who sends is waiting for the ingest."""
+        self._again = again
+        self._serve: ServeStart | None = None
         self._settings: Settings | None = None
+
+    def begin(self, settings: Settings) -> None:
+        """On our own Ray, start beside the shards what both applications need."""
+        if not settings.ray.address:
+            self._serve = ServeStart(settings.http)
 
     def start(self, settings: Settings) -> Started:
         """Deploy both applications, wait until they answer."""
         self._settings = settings
-        start_serve(settings)
+        begun = self._serve or ServeStart(settings.http)
+        deploy(settings, serve_targets(settings), begun, in_turn=self._again)
         return Started(settings, f"{settings.http.host}:{settings.http.port}")
 
     def stop(self, timeout_s: float) -> None:

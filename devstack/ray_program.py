@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+import devstack.lean_serve  # noqa: F401  # before the first import of Ray Serve
 from devstack import stop_requests
 from devstack.observe import FleetObserver
 from devstack.part import Lost, Part
@@ -54,10 +55,11 @@ def main(descriptor: int, *, again: bool) -> int:
     settings = load_settings()
     folder = settings.data_folder
     teller = _Teller(descriptor)
+    http = ServePart(again=again)
     parts: list[Part] = [
-        RayPart(settings.ray, folder),
+        RayPart(settings.ray, folder, then=http.begin),
         ShardsPart(folder, again=again),
-        ServePart(),
+        http,
     ]
     stack = Stack(parts, StackState("", os.getpid(), 0.0, "starting"), teller.report)
     observer = FleetObserver(folder)

@@ -4,20 +4,26 @@ The cluster must have been started with `serve_apps.environment.serve_environmen
 """
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any, Final, NamedTuple
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
-from ray.serve.schema import LoggingConfig
+from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings, Settings
 from serve_apps.environment import socket_folder
 from serve_apps.ingest.app import PATH
 from serve_apps.ingest.replica import IngestReplica
+from serve_apps.lean_controller import CONTROLLER, CONTROLLER_NAMESPACE, without_spare_proxy
 from serve_apps.query.replica import QueryReplica
 
 INGEST: Final = "ingest"
@@ -25,8 +31,12 @@ QUERY: Final = "query"
 REQUESTS_MAX: Final = 10_000
 """Requests and sockets of one replica at a time; a socket counts as long as it is open."""
 HEALTH_CHECK_PERIOD_S: Final = 1.0
+START_TIMEOUT_S: Final = 150.0
+POLL_S: Final = 0.1
 STOP_TIMEOUT_S: Final = 2.0
 """For a replica to end what it does."""
+
+_LOGGING: Final = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
 
 class Target(NamedTuple):
@@ -48,24 +58,88 @@ def query_target(settings: Settings) -> Target:
     return Target(QueryReplica, QUERY, "/", settings.http.query_replicas)
 
 
+def serve_targets(settings: Settings) -> list[Target]:
+    """All there is; the ingest first."""
+    return [ingest_target(settings), query_target(settings)]
+
+
+class ServeStart:
+    """Serve's controller and HAProxy while they start. `serve.start` waits for both, in a thread:
+    who deploys as soon as there is a controller has replicas that start beside HAProxy.
+    """
+
+    def __init__(self, http: HttpSettings) -> None:
+        self._options = HTTPOptions(host=http.host, port=http.port)
+        self._started: Future[None] = Future()
+        Thread(target=self._start, name="serve-start", daemon=True).start()
+
+    def _start(self) -> None:
+        try:
+            with without_spare_proxy():
+                serve.start(http_options=self._options, logging_config=_LOGGING)
+        except Exception as error:  # noqa: BLE001  # whoever waits hears it
+            self._started.set_exception(error)
+        else:
+            self._started.set_result(None)
+
+    def await_controller(self) -> None:
+        """Until it can be found; then `run_many` uses it instead of starting one of its own."""
+        while not self._started.done():
+            try:
+                ray.get_actor(CONTROLLER, namespace=CONTROLLER_NAMESPACE)
+            except ValueError:
+                time.sleep(POLL_S)
+            else:
+                return
+
+    def await_proxy(self) -> None:
+        """Until HAProxy runs; raises what `serve.start` did."""
+        self._started.result()
+
+
 def start_serve(settings: Settings) -> None:
     """Deploy ingest and query and wait until both answer; raises SetupError."""
-    deploy(settings, [ingest_target(settings), query_target(settings)])
+    deploy(settings, serve_targets(settings), ServeStart(settings.http))
 
 
-def deploy(settings: Settings, targets: Sequence[Target]) -> None:
-    """Deploy these and wait until all answer; raises SetupError."""
-    http = settings.http
-    logging = LoggingConfig(log_level="WARNING", enable_access_log=False)
+def deploy(
+    settings: Settings, targets: Sequence[Target], serve_start: ServeStart, *, in_turn: bool = False
+) -> None:
+    """Deploy these and wait until all answer; raises SetupError.
+
+    `in_turn`: each when the one before runs, which is sooner for the first on a busy machine.
+    """
+    steps = [[each] for each in targets] if in_turn else [targets]
     try:
-        options = HTTPOptions(host=http.host, port=http.port)
-        serve.start(http_options=options, logging_config=logging)
-        serve.run_many([_run_target(each, settings, logging) for each in targets])
-    except (RayError, RuntimeError, TimeoutError) as error:
+        serve_start.await_controller()
+        for step in steps:
+            run = [_run_target(each, settings) for each in step]
+            serve.run_many(run, wait_for_applications_running=False)
+            _await_running([each.name for each in step])
+        serve_start.await_proxy()
+        client: Any = _get_global_client()
+        client.wait_for_proxies_serving()
+    except (RayError, RayServeException, RuntimeError, TimeoutError) as error:
         raise SetupError(
             f"Serve did not start: {str(error).splitlines()[0][:300]}",
             remedy="see `serve` in Ray's logs",
         ) from error
+
+
+def _await_running(names: Sequence[str]) -> None:
+    """Raises RuntimeError if one failed. Serve's own way to wait asks once a second."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while True:
+        applications = serve.status().applications
+        found = [applications[name] for name in names if name in applications]
+        for each in found:
+            if each.status == ApplicationStatus.DEPLOY_FAILED:
+                raise RuntimeError(each.message)
+        if sum(each.status == ApplicationStatus.RUNNING for each in found) == len(names):
+            return
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"not running after {START_TIMEOUT_S:g} s: {', '.join(names)}")
+        time.sleep(POLL_S)
 
 
 def drain_ingest(timeout_s: float) -> bool:
@@ -84,7 +158,7 @@ def stop_serve(http: HttpSettings) -> None:
     shutil.rmtree(socket_folder(http), ignore_errors=True)
 
 
-def _run_target(target: Target, settings: Settings, logging: LoggingConfig) -> serve.RunTarget:
+def _run_target(target: Target, settings: Settings) -> serve.RunTarget:
     deployment: Any = serve.deployment(
         target.replica,
         name=target.name,
@@ -100,5 +174,5 @@ def _run_target(target: Target, settings: Settings, logging: LoggingConfig) -> s
         deployment.bind(settings),
         name=target.name,
         route_prefix=target.route,
-        logging_config=logging,
+        logging_config=_LOGGING,
     )

@@ -32,17 +32,11 @@ def serve_environment(http: HttpSettings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 2))),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port(http)),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # A busy machine must not lose its proxy: after three missed checks Serve would kill it.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
     }
-
-
-def fallback_port(http: HttpSettings) -> int:
-    """Loopback port that Serve's spare Python proxy takes beside `http.port`."""
-    return http.port + 500 if http.port < 65_000 else http.port - 500
 
 
 def socket_folder(http: HttpSettings) -> Path:

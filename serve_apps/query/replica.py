@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from actors.fleet import connect
-from actors.recompute_actor import recompute_status
+from actors.recompute_status import recompute_status
 from adapters.kafka.device_controls import DeviceControls
 from adapters.postgres.jobs import PostgresJobs
 from adapters.postgres.partition_pauses import PostgresPartitionPauses

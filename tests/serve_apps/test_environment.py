@@ -9,7 +9,7 @@ import pytest
 
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import HttpSettings
-from serve_apps.environment import fallback_port, serve_environment, socket_folder
+from serve_apps.environment import serve_environment, socket_folder
 
 HTTP = HttpSettings(port=8123)
 
@@ -33,8 +33,3 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     socket_folder(HTTP).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SetupError, match=r"choose another http\.port"):
         serve_environment(HTTP)
-
-
-def test_the_spare_proxy_has_a_port_of_its_own() -> None:
-    assert fallback_port(HTTP) == 8623
-    assert fallback_port(HttpSettings(port=65_535)) == 65_035
