@@ -2,9 +2,11 @@
 
 import contextlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from unittest.mock import patch
 
 import ray
 
+from devstack import idle_agent
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import RaySettings
 
 NAMESPACE = "fleetpulse"
 _UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
+_PYTHON = "_build_python_executable_command_memory_profileable"
 VITAL = frozenset({"raylet", "gcs_server"})
 # Workers start when an actor needs them; statistics that nobody reads are not collected. By default
 # Ray gives workers niceness 15: on a busy machine the broker would starve the shards.
@@ -62,16 +66,24 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
 def _only_what_is_used() -> Iterator[None]:
     """Start no autoscaler, log monitor and dashboard head, which no option turns off.
 
-    Nothing here asks them, and `ray.init` waits for the head: a third of a node's start. The
-    dashboard's agent, which the raylet insists on, is the one of a Ray without a dashboard.
+    Nothing here asks them, and `ray.init` waits for the head: a third of a node's start. The two
+    agents that the raylet insists on are idle ones.
     """
     node: Any = ray._private.node.Node  # noqa: SLF001
     with ExitStack() as replaced:
         for name in _UNUSED:
             replaced.enter_context(patch.object(node, name, _start_nothing))
-        utils: Any = ray._private.utils  # noqa: SLF001
-        replaced.enter_context(patch.object(utils, "get_dashboard_dependency_error", ImportError))
+        services: Any = ray._private.services  # noqa: SLF001
+        theirs = getattr(services, _PYTHON)
+        replaced.enter_context(patch.object(services, _PYTHON, partial(_python, theirs)))
         yield
+
+
+def _python(theirs: Callable[..., list[str]], component: str, *rest: Any, **more: Any) -> list[str]:
+    """How a process of Ray's begins; what it is told follows."""
+    if component in idle_agent.NOWHERE:
+        return [sys.executable, "-I", "-S", idle_agent.__file__, component]
+    return theirs(component, *rest, **more)
 
 
 def _start_nothing(*_: object, **__: object) -> None:

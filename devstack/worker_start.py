@@ -11,7 +11,7 @@ import devstack.lean_serve  # noqa: F401
 
 
 def own_session() -> None:
-    """Leave the raylet's session; the process group keeps its number: by it the raylet ends it."""
+    """Leave the raylet's session. The group keeps its number, by which the raylet ends it."""
     with suppress(OSError):  # where a worker is led by something else, it stays there
         if os.getpgid(0) == os.getpid():
             os.setpgid(0, os.getpgid(os.getppid()))  # who leads a group cannot leave the session

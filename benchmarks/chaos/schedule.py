@@ -47,7 +47,7 @@ _KILLED: Final[tuple[Victim, ...]] = (
     "broker",
     "controller broker",
 )
-RAY_NODE: Final = Fault("kill -9", "Ray node", settles_s=35.0, recovery_max_s=30.0)
+RAY_NODE: Final = Fault("kill -9", "Ray node", settles_s=60.0, recovery_max_s=30.0)
 FAULTS: Final = (
     *(Fault("kill -9", victim) for victim in _KILLED),
     RAY_NODE,
