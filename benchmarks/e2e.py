@@ -75,7 +75,6 @@ class _Watches:
         watches.alerts.start()
         watches.scores.start()
         watches.lag.start()
-        watches.processes.start()
         return watches
 
     def stop(self) -> Seen:
@@ -158,8 +157,11 @@ def _load(
     try:
         assert generator.stdout is not None
         start_us = said(generator, generator.stdout.readline())["start_us"]
+        begins_s = (start_us + plan.behind_us) / 1e6
+        time.sleep(max(0.0, begins_s - time.time()))
+        watches.processes.start()
         while generator.poll() is None:
-            elapsed_s = time.time() - (start_us + plan.behind_us) / 1e6
+            elapsed_s = time.time() - begins_s
             kill_at_s = options.kill_shard_at_s
             if kill_at_s is not None and killed_us is None and elapsed_s >= kill_at_s:
                 killed_us = _kill_shard(watches.processes)

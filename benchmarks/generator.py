@@ -3,7 +3,8 @@
 It prints one line of JSON when it begins and one when it is done, and stores when each frame was
 due and when it was sent, int64 [2, devices, frames], epoch microseconds; over HTTP also, beside
 that file, which frames were answered 202 and when. Frames are made ahead by a thread, so that
-making them does not delay sending them.
+making them does not delay sending them: a few rounds, or as many as the plan has memory for before
+the load begins.
 """
 
 import json
@@ -29,6 +30,9 @@ from simulator.targets.target import Target
 
 _AHEAD_ROUNDS = 5
 _LEAD_US = 1_500_000
+_TRIED_ROUNDS = 3
+_MAKING_RESERVE = 1.5
+"""Making is slower than it was when tried, on a machine that does other things too."""
 _CLOSE_S = 60.0
 _GATEWAY_DEVICES = 50
 """Devices whose frames share a request over HTTP."""
@@ -62,12 +66,13 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
     if plan.at_a_word:
         print(json.dumps({"ready": True}), flush=True)
         sys.stdin.readline()
-    start_us = time.time_ns() // 1000 + _LEAD_US
+    ahead_rounds, making_s = _ahead(plan)
+    start_us = time.time_ns() // 1000 + _LEAD_US + round(making_s * 1e6)
     plan = plan.begun_at(start_us)
     fleet = plan.fleet(start_us=start_us - plan.behind_us)
     answers = AcceptedFrames()
     target = _target(plan, fleet, settings, answers)
-    rounds: Queue[Frames | None] = Queue(_AHEAD_ROUNDS)
+    rounds: Queue[Frames | None] = Queue(ahead_rounds)
     maker = Thread(target=_make, args=(fleet, plan.rounds, rounds), daemon=True)
     maker.start()
     print(json.dumps(asdict(Begun(fleet.start_us))), flush=True)
@@ -93,6 +98,19 @@ def main(plan: LoadPlan, due_file: Path) -> Done:
         reordered=fleet.transport_truth.reordered,
         duplicated=fleet.transport_truth.duplicated,
     )
+
+
+def _ahead(plan: LoadPlan) -> tuple[int, float]:
+    """Rounds that are made ahead, and the seconds that it takes to make them before the begin."""
+    if not plan.ahead_mb:
+        return _AHEAD_ROUNDS, 0.0
+    fleet = plan.fleet(start_us=0)
+    begun_s = time.perf_counter()
+    tried = [fleet.frames(number) for number in range(_TRIED_ROUNDS)]
+    round_s = (time.perf_counter() - begun_s) / _TRIED_ROUNDS
+    round_bytes = max(sum(map(len, frames.values)) for frames in tried)
+    rounds = max(_AHEAD_ROUNDS, min(plan.rounds, (plan.ahead_mb << 20) // round_bytes))
+    return rounds, _MAKING_RESERVE * round_s * rounds
 
 
 def _target(plan: LoadPlan, fleet: Fleet, settings: Settings, answers: AcceptedFrames) -> Target:

@@ -43,6 +43,8 @@ class LoadPlan:
     gather_ms: float = 2.0
     """So long a sender gathers frames that are due; over HTTP they share requests."""
     seed: int = 1
+    ahead_mb: int = 0
+    """Memory for frames that are made before the load begins: making them takes CPU from others."""
 
     def __post_init__(self) -> None:
         if self.disorder and self.lateness_ms < 4 * self.frame_ms:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SHARE_MIN = 0.8
 """What exactly-once must keep of the throughput without."""
+AHEAD_MB = 512
+"""A load of a minute at 200,000 samples/s is made before it begins."""
 Devices = Annotated[int, typer.Option(min=1, help="Simulated devices.")]
 Rate = Annotated[float, typer.Option(min=0.1, help="Samples per second of each device, in Hz.")]
 Frame = Annotated[int, typer.Option(min=1, help="Samples per frame.")]
@@ -87,6 +89,7 @@ def e2e(
         duplicates=duplicates,
         lateness_ms=(2000 if disorder else 0) if lateness_ms is None else lateness_ms,
         ill=ill,
+        ahead_mb=AHEAD_MB,
     )
     if rates:
         measure_at(plan, rates_of(rates), p99_ms, json_file)
@@ -207,6 +210,7 @@ def _plan(
     duplicates: float = 0.0,
     lateness_ms: int = 0,
     ill: float = 0.0,
+    ahead_mb: int = 0,
 ) -> "LoadPlan":
     from benchmarks.plan import LoadPlan
     from fleetpulse.settings import load_settings
@@ -223,5 +227,6 @@ def _plan(
         duplicates=duplicates,
         lateness_ms=lateness_ms,
         ill=ill,
+        ahead_mb=ahead_mb,
         profile_file=str(settings.profiles_folder / f"{settings.default_profile}.yaml"),
     )

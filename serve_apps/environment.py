@@ -33,6 +33,8 @@ def serve_environment(http: HttpSettings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 2))),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # It looks for what changed 10 times a second by default, at 4 % of a core.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
         # A busy machine must not lose its proxy: after three missed checks Serve would kill it.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
