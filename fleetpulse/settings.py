@@ -93,8 +93,8 @@ class ShardSettings(_Group):
     """Keep one more ready, outside the group: it replaces a shard that dies at once."""
     poll_records_max: int = Field(2000, ge=1, le=100_000)
     """Most records of one step: so many frames stay in a core's caches between its passes."""
-    poll_timeout_ms: int = Field(10, ge=1, le=1000)
-    """How long a step's records are gathered: half of it is latency, and steps cost CPU."""
+    poll_timeout_ms: int = Field(20, ge=1, le=1000)
+    """How long a shard waits for a record before it looks at its other duties."""
     kafka_commit_interval_ms: int = Field(100, ge=1, le=5000)
     """Least time between two Kafka transactions of a shard; each costs the broker 5 to 13 ms."""
     alert_commit_interval_ms: int = Field(100, ge=1, le=5000)

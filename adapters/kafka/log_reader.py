@@ -24,6 +24,8 @@ from fleetpulse.settings import KafkaSettings
 
 GROUP: Final = "shards"
 ENDS_INTERVAL_S: Final = 0.1
+GATHER_S: Final = 0.002
+"""For the other partitions of a fetch, once its first record is there: brokers gather more."""
 _log = logging.getLogger(__name__)
 _log_time_ms = itemgetter(1)
 
@@ -71,14 +73,16 @@ class KafkaLogReader:
         )
 
     def poll(self, records_max: int, timeout_s: float) -> RecordBatch:
-        """Records gathered for at most `timeout_s`.
+        """Records that one fetch brought, or more if more are there already.
 
         Raises PartitionStopped for a partition whose next record the log does not have; the
         other partitions go on with the next poll.
         """
         if self._failures:
             raise self._failures.popleft()
-        messages = self._consumer.consume(records_max, timeout_s)
+        messages = self._consumer.consume(1, timeout_s)
+        if messages:
+            messages += self._consumer.consume(records_max - 1, GATHER_S)
         self._refresh(self.membership().assignments)
         self._read_ends()
         self._commit()
