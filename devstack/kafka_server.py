@@ -86,9 +86,11 @@ class KafkaServer:
     def _java(self, java: str, jars: Path) -> list[str]:
         return [
             java,
-            "-Xms128m",
+            f"-Xms{self._settings.heap_mb}m",
             f"-Xmx{self._settings.heap_mb}m",
             "-XX:+UseSerialGC",
+            # Each collection of what is young stops everything for some 20 ms: fewer, then.
+            f"-Xmn{self._settings.heap_mb // 2}m",
             # The optimising compiler takes a core for the first minute, of cores shared by all.
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
