@@ -39,8 +39,10 @@ class HeldEnds:
 
     def _take_answers(self) -> None:
         for position, future in self._asked.items():
-            if future.exception() is None:  # else the brokers are away: the last answer holds
+            if future.exception() is None:
                 self._known[position.partition] = future.result().offset
+            else:  # the last answer holds; another client looks anew for who leads
+                self._client = None
         self._asked = {}
 
     def _ask(self, partitions: Collection[int]) -> None:
