@@ -5,6 +5,7 @@ One thread drives incarnations of the loop; Ray's threads answer views and statu
 """
 
 import faulthandler
+import gc
 import logging
 import os
 import pickle
@@ -108,6 +109,7 @@ class DeviceShard:
                 logger.warning("%s: begins anew: %s", meter.shard, error)
             except Exception:
                 logger.exception("%s: begins anew", meter.shard)
+            gc.collect()  # an incarnation is a cycle, which nothing else would look for any more
             if time.monotonic() - begun_s > STEADY_S:
                 backoff_s = BACKOFF_MIN_S
             self._stopping.wait(backoff_s)

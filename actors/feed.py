@@ -122,22 +122,31 @@ class LiveFeed:
                 self._changed.wait_for(self._urgent, self._rest_s())
                 closing = self._closing
             self._telling = True
-            # Half an interval early rather than as much late: while a device is watched, it is
-            # asked once per interval.
-            due = closing or self._until_due_s() < INTERVAL_S / 2 or self._picture.full
-            forgotten, scores = self._gather()
-            update = LiveUpdate(
-                status=status() if due else None,
-                picture=self._picture.drawn() if due else None,
-                scores=scores,
-                alerts=self._dated(_drained(self._alerts)),
-                events=_drained(self._events),
-                samples=_drained(self._samples),
-                forgotten=forgotten,
-            )
-            if not update.empty:
-                self._tell(update)
+            try:
+                self._turn(status, closing=closing)
+            except Exception:  # live data may be lost, alerts to come must not be
+                logger.exception("live feed: begins a new picture")
+                self._picture = Picture()
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, RETRY_S)
             self._telling = False
+
+    def _turn(self, status: Callable[[], ShardStatus], *, closing: bool) -> None:
+        # Half an interval early rather than as much late: while a device is watched, it is
+        # asked once per interval.
+        due = closing or self._until_due_s() < INTERVAL_S / 2 or self._picture.full
+        forgotten, scores = self._gather()
+        update = LiveUpdate(
+            status=status() if due else None,
+            picture=self._picture.drawn() if due else None,
+            scores=scores,
+            alerts=self._dated(_drained(self._alerts)),
+            events=_drained(self._events),
+            samples=_drained(self._samples),
+            forgotten=forgotten,
+        )
+        if not update.empty:
+            self._tell(update)
 
     def _urgent(self) -> bool:
         waits = self._alerts or self._events or self._forgotten or len(self._decided) >= CROWD

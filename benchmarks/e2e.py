@@ -150,9 +150,7 @@ def _load(
         due_file,
         stack_id=stack.stack_id,
     )
-    views = start_module(
-        stack.settings, "benchmarks.handle_watch", plan_file, stack_id=stack.stack_id
-    )
+    views = None
     killed_us = None
     try:
         assert generator.stdout is not None
@@ -160,6 +158,9 @@ def _load(
         begins_s = (start_us + plan.behind_us) / 1e6
         time.sleep(max(0.0, begins_s - time.time()))
         watches.processes.start()
+        views = start_module(
+            stack.settings, "benchmarks.handle_watch", plan_file, stack_id=stack.stack_id
+        )
         while generator.poll() is None:
             elapsed_s = time.time() - begins_s
             kill_at_s = options.kill_shard_at_s
@@ -170,7 +171,7 @@ def _load(
         done = said(generator, generator.stdout.read().strip().split("\n")[-1])
         views_us = said(views, views.communicate(timeout=_VIEWS_TIMEOUT_S)[0])["latencies_us"]
     finally:
-        for process in (generator, views):
+        for process in filter(None, (generator, views)):
             process.kill()
             process.wait(5)
     fleet = plan.fleet(start_us=start_us)

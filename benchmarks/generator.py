@@ -31,6 +31,8 @@ from simulator.targets.target import Target
 _AHEAD_ROUNDS = 5
 _LEAD_US = 1_500_000
 _TRIED_ROUNDS = 3
+_FRAME_BYTES = 120
+"""Of a frame's objects, beside its bytes."""
 _MAKING_RESERVE = 1.5
 """Making is slower than it was when tried, on a machine that does other things too."""
 _CLOSE_S = 60.0
@@ -108,7 +110,7 @@ def _ahead(plan: LoadPlan) -> tuple[int, float]:
     begun_s = time.perf_counter()
     tried = [fleet.frames(number) for number in range(_TRIED_ROUNDS)]
     round_s = (time.perf_counter() - begun_s) / _TRIED_ROUNDS
-    round_bytes = max(sum(map(len, frames.values)) for frames in tried)
+    round_bytes = max(sum(map(len, each.values)) + len(each) * _FRAME_BYTES for each in tried)
     rounds = max(_AHEAD_ROUNDS, min(plan.rounds, (plan.ahead_mb << 20) // round_bytes))
     return rounds, _MAKING_RESERVE * round_s * rounds
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # ray must not be imported before `attach`
 
 INTERVAL_S = 0.02
 LEAD_S = 2.0
-"""Nothing is asked before the devices have sent their first frames."""
+"""Started when the fleet begins, it asks nothing before all devices have sent."""
 
 
 async def watch(fleet: "Fleet", plan: LoadPlan) -> tuple[list[int], int]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 
 _WITHOUT = "ray.serve._private.utils"
 _HIDDEN = "pandas"
@@ -32,9 +32,13 @@ class _Hidden(MetaPathFinder):
 def _importer() -> str:
     """The module that an import statement being executed is in."""
     frame = sys._getframe(2)  # noqa: SLF001
-    while frame.f_back and frame.f_globals["__name__"].startswith("importlib."):
+    while frame.f_back and _name(frame).startswith("importlib."):
         frame = frame.f_back
-    return str(frame.f_globals["__name__"])
+    return _name(frame)
+
+
+def _name(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))  # what `exec` runs may have none
 
 
 sys.meta_path.insert(0, _Hidden())

@@ -81,7 +81,7 @@ def _only_what_is_used() -> Iterator[None]:
 
 def _python(theirs: Callable[..., list[str]], component: str, *rest: Any, **more: Any) -> list[str]:
     """How a process of Ray's begins; what it is told follows."""
-    if component in idle_agent.NOWHERE:
+    if component in idle_agent.PORTS:
         return [sys.executable, "-I", "-S", idle_agent.__file__, component]
     return theirs(component, *rest, **more)
 

@@ -102,10 +102,12 @@ class ServePart:
         self._again = again
         self._serve: ServeStart | None = None
         self._settings: Settings | None = None
+        self._deployed = False
 
     def begin(self, settings: Settings) -> None:
         """On our own Ray, start beside the shards what both applications need."""
         if not settings.ray.address:
+            self._settings = settings
             self._serve = ServeStart(settings.http)
 
     def start(self, settings: Settings) -> Started:
@@ -113,13 +115,16 @@ class ServePart:
         self._settings = settings
         begun = self._serve or ServeStart(settings.http)
         deploy(settings, serve_targets(settings), begun, in_turn=self._again)
+        self._deployed = True
         return Started(settings, f"{settings.http.host}:{settings.http.port}")
 
     def stop(self, timeout_s: float) -> None:
         """Refuse new input and wait until what was accepted is in the log."""
         if self._settings is None:
             return
-        durable = drain_ingest(min(timeout_s, DRAIN_TIMEOUT_S))
+        if self._serve:
+            self._serve.settle(timeout_s)
+        durable = not self._deployed or drain_ingest(min(timeout_s, DRAIN_TIMEOUT_S))
         stop_serve(self._settings.http)
         if not durable:
             raise TimeoutError("requests were under way; their senders got no 202")

@@ -25,6 +25,10 @@ class KafkaSettings(_Group):
     """Of our own broker; its controller listens on the next port, then the next broker."""
     brokers: int = Field(1, ge=1, le=5)
     """Of our own: with three, any one may be lost. Fixed when the data folder is made."""
+    fetch_wait_ms: int = Field(10, ge=0, le=1000)
+    """How long brokers gather what a shard fetches. It costs 1000 / this requests a second and
+    shard even when nothing comes; 0: they answer each record at once.
+    """
     heap_mb: int = Field(384, ge=128)
     """Java heap of each broker of our own."""
     topic_prefix: str = ""

@@ -6,7 +6,7 @@ The cluster must have been started with `serve_apps.environment.serve_environmen
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
@@ -91,10 +91,15 @@ class ServeStart:
                 time.sleep(POLL_S)
             else:
                 return
+        self.await_proxy()  # otherwise `run_many` would start a Serve with settings of its own
 
     def await_proxy(self) -> None:
         """Until HAProxy runs; raises what `serve.start` did."""
-        self._started.result()
+        self._started.result(START_TIMEOUT_S)
+
+    def settle(self, timeout_s: float) -> None:
+        """Until `serve.start` has ended in one way or the other, or the time is over."""
+        wait([self._started], timeout_s)
 
 
 def start_serve(settings: Settings) -> None:

@@ -19,8 +19,7 @@ REQUEST_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_MS: Final = 5000
 """Of one broker's answer: longer than a fail-over, during which the living ones wait too."""
 FETCH_BYTES_MIN: Final = 100_000
-FETCH_WAIT_MS: Final = 10
-"""A member's fetch waits for so much, for so long."""
+"""A member's fetch waits for so much, if it waits."""
 SCHEMA_VERSION: Final = b"1"
 
 _log = logging.getLogger("fleetpulse.kafka")
@@ -101,13 +100,19 @@ def member_config(settings: KafkaSettings, *, client_id: str, group: str) -> dic
     return {
         **consumer_config(settings, client_id=client_id, group=group),
         "group.protocol": "consumer",
-        # The broker gathers what comes within a moment: a tenth of the requests of answering at
-        # once, each of which costs it and us more than the records that it would carry.
-        "fetch.min.bytes": FETCH_BYTES_MIN,
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        **_gathering(settings.fetch_wait_ms),
         # A member whose loop hangs for a minute gives its partitions up.
         "max.poll.interval.ms": 60_000,
     }
+
+
+def _gathering(wait_ms: int) -> dict[str, Any]:
+    """Under load a broker that answers a fetch at once answers far more of them, each of which
+    costs it and us more than the records that it carries.
+    """
+    if not wait_ms:
+        return {}
+    return {"fetch.min.bytes": FETCH_BYTES_MIN, "fetch.wait.max.ms": wait_ms}
 
 
 def producer_config(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:

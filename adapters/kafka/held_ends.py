@@ -13,6 +13,8 @@ from adapters.kafka.client import REQUEST_TIMEOUT_S, connection_config
 from fleetpulse.settings import KafkaSettings
 
 INTERVAL_S: Final = 1.0
+RENEW_S: Final = 10.0
+"""A client that gets no answer at all may know former leaders only: then another looks anew."""
 
 
 class HeldEnds:
@@ -24,29 +26,40 @@ class HeldEnds:
         self._client: AdminClient | None = None
         self._asked: dict[TopicPartition, Future[Any]] = {}
         self._asked_s = -INTERVAL_S
+        self._opened_s = 0.0
         self._known: dict[int, int] = {}
 
     def of(self, partitions: Collection[int]) -> Mapping[int, int]:
         """Ends as of the newest answer; the next call with partitions asks when it is old."""
+        self._known = {each: end for each, end in self._known.items() if each in partitions}
         if not partitions:
-            self._known.clear()
+            self._asked = {}
             return {}
         if all(map(Future.done, self._asked.values())):
             self._take_answers()
             if time.monotonic() - self._asked_s >= INTERVAL_S:
                 self._ask(partitions)
-        return {each: end for each, end in self._known.items() if each in partitions}
+        return self._known
+
+    def close(self) -> None:
+        """Drop the client and its threads."""
+        self._client, self._asked = None, {}
 
     def _take_answers(self) -> None:
-        for position, future in self._asked.items():
-            if future.exception() is None:
-                self._known[position.partition] = future.result().offset
-            else:  # the last answer holds; another client looks anew for who leads
-                self._client = None
+        """Of a partition without an answer the last one holds."""
+        answers = {
+            position.partition: future.result().offset
+            for position, future in self._asked.items()
+            if future.exception() is None
+        }
+        if self._asked and not answers and time.monotonic() - self._opened_s > RENEW_S:
+            self._client = None
+        self._known |= answers
         self._asked = {}
 
     def _ask(self, partitions: Collection[int]) -> None:
         if self._client is None:
+            self._opened_s = time.monotonic()
             self._client = AdminClient(
                 connection_config(self._settings, client_id=self._client_id) | {"log_level": 2}
             )

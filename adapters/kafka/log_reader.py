@@ -137,6 +137,7 @@ class KafkaLogReader:
     def close(self) -> None:
         """Leave the group; `revoked` is called first."""
         self._consumer.close()
+        self._held_ends.close()
         self._membership = None
 
     def _refresh(self, assignments: Mapping[int, int]) -> None:
@@ -162,7 +163,8 @@ class KafkaLogReader:
             for each in self._started
         }
         fetched = {each: end for each, (_, end) in marks.items() if end >= 0}
-        self._ends = {**fetched, **self._held_ends.of(self._held)}
+        held = self._held_ends.of(self._held)
+        self._ends = fetched | {p: max(end, fetched.get(p, 0)) for p, end in held.items()}
 
     def _positions(self, partitions: Sequence[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, each) for each in partitions if each in self._started]

@@ -15,7 +15,7 @@ import ray
 
 from actors import picture
 from actors.device_shard import publisher
-from actors.feed import BATCHES_MAX, LiveFeed
+from actors.feed import BATCHES_MAX, CROWD, LiveFeed
 from actors.live_hub import LiveHub
 from actors.picture import Picture, decided
 from fleetpulse.effects import AlertEvent, Effects, Forgotten, RollupRows, ScoreRows
@@ -123,7 +123,7 @@ def test_steps_between_two_pictures_are_not_lost_however_many() -> None:
         for n in range(3 * BATCHES_MAX):
             feed.decided(scored(p0=n) if n % 2 else scored(0, **{f"q{n}": 1.0}))
             if n % 32 == 0:
-                time.sleep(0.005)  # the thread is behind, not starved
+                until(lambda: len(feed._decided) < CROWD)  # the thread is behind, not starved
     (told,) = hub.told[1:]
     assert told.picture is not None
     assert len(told.picture.keys) == 1 + 3 * BATCHES_MAX // 2
@@ -138,7 +138,7 @@ def test_every_score_of_a_watched_device_is_told_and_of_no_other() -> None:
         for n in range(500):
             feed.decided(scored(n, p0=n, p1=1.0))
             if n % 32 == 0:
-                time.sleep(0.005)
+                until(lambda: len(feed._decided) < CROWD)
     told = [each for update in hub.told for each in update.scores]
     assert [each.end_us for each in told] == list(range(500))
     assert [each.score for each in told] == list(range(500))

@@ -3,27 +3,47 @@
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
 from devstack import idle_agent
 
 
-@pytest.mark.parametrize("agent", sorted(idle_agent.NOWHERE))
-def test_an_idle_agent_says_that_it_serves_nowhere_and_ends_with_its_parent(
-    agent: str, tmp_path: Path
-) -> None:
+@contextmanager
+def ports_told(agent: str, folder: Path) -> Iterator[dict[str, int]]:
+    """What an agent writes for its raylet, by file; it has ended after that."""
     program = [sys.executable, "-I", "-S", idle_agent.__file__, agent, "agent.py", "--node-id=n1"]
     starts_it_and_waits = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
     raylet = subprocess.Popen(
-        [sys.executable, "-c", starts_it_and_waits, *program, f"--session-dir={tmp_path}"],
+        [sys.executable, "-c", starts_it_and_waits, *program, f"--session-dir={folder}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,  # which the agent inherits
     )
-    told = {f"{name}_n1": str(port) for name, port in idle_agent.NOWHERE[agent].items()}
+    names = {f"{name}_n1" for name in idle_agent.PORTS[agent]}
     deadline = time.monotonic() + 10
-    while {each.name: each.read_text() for each in tmp_path.iterdir()} != told:
-        assert time.monotonic() < deadline, list(tmp_path.iterdir())
+    while {each.name for each in folder.iterdir()} != names:
+        assert time.monotonic() < deadline, list(folder.iterdir())
         time.sleep(0.02)
+    yield {name: int((folder / name).read_text()) for name in names}
     raylet.communicate(timeout=10)  # until the agent has closed it too
+
+
+def test_the_idle_agent_of_the_dashboard_serves_nowhere_and_ends_with_its_raylet(
+    tmp_path: Path,
+) -> None:
+    with ports_told("dashboard_agent", tmp_path) as ports:
+        assert set(ports.values()) == {-1}
+
+
+def test_who_asks_for_a_runtime_environment_is_refused(tmp_path: Path) -> None:
+    with ports_told("runtime_env_agent", tmp_path) as ports:
+        (port,) = ports.values()
+        url = f"http://127.0.0.1:{port}/get_or_create_runtime_env"
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(url, data=b"", timeout=5)
+        assert refused.value.code == 501, "a raylet ends itself without an answer"
