@@ -56,4 +56,5 @@ fits .venv/bin/python || "$uv" venv --quiet --clear --python "$python" .venv
 "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation -e . -e operator
 # The bytecode of what a stack imports. Compiling it takes most of the CPU time of a start: of the
 # first one, and of every one where PYTHONDONTWRITEBYTECODE is set.
-env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c 'import cli.app, devstack.daemon, devstack.ray_program'
+env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c \
+    'import cli.app, devstack.daemon, devstack.ray_program'
