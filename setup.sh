@@ -57,4 +57,4 @@ fits .venv/bin/python || "$uv" venv --quiet --clear --python "$python" .venv
 # The bytecode of what a stack imports. Compiling it takes most of the CPU time of a start: of the
 # first one, and of every one where PYTHONDONTWRITEBYTECODE is set.
 env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c \
-    'import aiohttp.web, cli.app, devstack.daemon, devstack.ray_program, ray.dashboard.agent'
+    'import cli.app, devstack.daemon, devstack.ray_program'
