@@ -102,11 +102,6 @@ class ServeStart:
         wait([self._started], timeout_s)
 
 
-def start_serve(settings: Settings) -> None:
-    """Deploy ingest and query and wait until both answer; raises SetupError."""
-    deploy(settings, serve_targets(settings), ServeStart(settings.http))
-
-
 def deploy(
     settings: Settings, targets: Sequence[Target], serve_start: ServeStart, *, in_turn: bool = False
 ) -> None:

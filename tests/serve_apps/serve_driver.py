@@ -9,7 +9,7 @@ from actors.supervisor import Shards
 from devstack.profiles import publish_profiles
 from devstack.ray_node import start_ray, stop_ray
 from fleetpulse.settings import load_settings
-from serve_apps.deploy import drain_ingest, start_serve, stop_serve
+from serve_apps.deploy import ServeStart, deploy, drain_ingest, serve_targets, stop_serve
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     shards = Shards(settings, settings.shard.count)
     shards.start()
     try:
-        start_serve(settings)
+        deploy(settings, serve_targets(settings), ServeStart(settings.http))
         shards.await_ready(30)
         shards.complete()
         print("ready", flush=True)
