@@ -7,16 +7,17 @@ import sys
 
 from adapters.kafka.admin import KafkaAdmin
 from benchmarks.ingest_bound import BoundReplica
+from devstack import fork_server
 from devstack.kafka_server import KafkaServer
 from devstack.profiles import publish_profiles
-from devstack.ray_node import start_ray, stop_ray
+from devstack.ray_node import fork_server_of, start_ray, stop_ray
 from fleetpulse.settings import load_settings
 from serve_apps.deploy import ServeStart, Target, deploy, ingest_target, stop_serve
 
 BOUND = "bound"
 
 
-def main() -> None:
+def main() -> int:
     """Say "ready" in between."""
     settings = load_settings()
     folder = settings.data_folder
@@ -34,7 +35,8 @@ def main() -> None:
     finally:
         stop_ray(settings.ray, folder)
         broker.stop()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(fork_server.run(fork_server_of(load_settings().data_folder), main))

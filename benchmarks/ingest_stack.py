@@ -15,6 +15,7 @@ from typing import Final
 from benchmarks.child import said, start_module
 from benchmarks.ingest_load import IngestLoad, LoadResult
 from benchmarks.processes import ProcessWatch, Usage
+from devstack import fork_server
 from devstack.launch import environment_of, ray_environment
 from devstack.processes import STACK_VARIABLE, end_marked
 from fleetpulse.errors import SetupError
@@ -84,6 +85,7 @@ def ingest_stack(settings: Settings) -> Iterator[IngestStack]:
         | environment_of(settings)
         | serve_environment(settings.http)
         | ray_environment(folder)
+        | fork_server.environment()
         | {STACK_VARIABLE: stack_id}
     )
     log = (folder / "stack.log").open("wb")

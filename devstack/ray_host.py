@@ -13,6 +13,7 @@ from threading import Condition, Thread
 from typing import Any, Final
 
 from actors.revival import Revival
+from devstack import fork_server
 from devstack.launch import environment_of
 from devstack.part import Lost, Started
 from devstack.processes import end_marked
@@ -46,7 +47,7 @@ class _Program:
             [sys.executable, "-m", "devstack.ray_program", str(theirs)],
             stdin=subprocess.PIPE,
             pass_fds=[theirs],
-            env=os.environ | environment_of(settings) | {_MARK: mark},
+            env=os.environ | environment_of(settings) | fork_server.environment() | {_MARK: mark},
             start_new_session=True,
         )
         os.close(theirs)

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ from unittest.mock import patch
 
 import ray
 
-from devstack import idle_agent
+from devstack import fork_request, idle_agent
 from fleetpulse.errors import SetupError
 from fleetpulse.settings import RaySettings
 
 NAMESPACE = "fleetpulse"
 _UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
+_WORKERS = "--python_worker_command="
 _PYTHON = "_build_python_executable_command_memory_profileable"
 VITAL = frozenset({"raylet", "gcs_server"})
 # Workers start when an actor needs them; statistics that nobody reads are not collected. By default
@@ -29,20 +31,20 @@ _SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     "enable_metrics_collection": False,
     "task_events_report_interval_ms": 0,
-    "preload_python_modules": ["devstack.worker_start"],
 }
 
 
 def start_ray(settings: RaySettings, data_folder: Path) -> str:
     """Start Ray, or connect to the cluster that the settings name; returns its address.
 
-    The environment of `devstack.launch` must be in place: Ray reads it when imported.
+    The environments of `devstack.launch` and `devstack.fork_server` must be in place, because Ray
+    reads them when imported, and this process be the fork server's program: it makes the workers.
     """
     try:
         if settings.address:
             ray.init(address=settings.address, namespace=NAMESPACE, log_to_driver=False)
         else:
-            with _only_what_is_used():
+            with _only_what_is_used(fork_server_of(data_folder)):
                 ray.init(
                     address="local",
                     namespace=NAMESPACE,
@@ -63,11 +65,11 @@ def start_ray(settings: RaySettings, data_folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _only_what_is_used() -> Iterator[None]:
+def _only_what_is_used(fork_server: Path) -> Iterator[None]:
     """Start no autoscaler, log monitor and dashboard head, which no option turns off.
 
     Nothing here asks them, and `ray.init` waits for the head: a third of a node's start. The two
-    agents that the raylet insists on are idle ones.
+    agents that the raylet insists on are idle ones, and workers are forked.
     """
     node: Any = ray._private.node.Node  # noqa: SLF001
     with ExitStack() as replaced:
@@ -76,6 +78,8 @@ def _only_what_is_used() -> Iterator[None]:
         services: Any = ray._private.services  # noqa: SLF001
         theirs = getattr(services, _PYTHON)
         replaced.enter_context(patch.object(services, _PYTHON, partial(_python, theirs)))
+        start = partial(_start_process, services.start_ray_process, fork_server)
+        replaced.enter_context(patch.object(services, "start_ray_process", start))
         yield
 
 
@@ -84,6 +88,27 @@ def _python(theirs: Callable[..., list[str]], component: str, *rest: Any, **more
     if component in idle_agent.PORTS:
         return [sys.executable, "-I", "-S", idle_agent.__file__, component]
     return theirs(component, *rest, **more)
+
+
+def _start_process(
+    theirs: Callable[..., object], fork_server: Path, command: list[str], *rest: Any, **more: Any
+) -> object:
+    """A process of Ray's; the raylet is told how to get a worker."""
+    return theirs([_with_forks(each, fork_server) for each in command], *rest, **more)
+
+
+def _with_forks(argument: str, fork_server: Path) -> str:
+    if not argument.startswith(_WORKERS):
+        return argument
+    setup = str(Path(ray.__file__).parent / "_private" / "workers" / "setup_worker.py")
+    request = ["-I", "-S", fork_request.__file__, str(fork_server)]
+    changed = argument.replace(
+        subprocess.list2cmdline([sys.executable, setup]),
+        subprocess.list2cmdline([sys.executable, *request]),
+    )
+    if changed == argument:
+        raise RuntimeError(f"another way to start workers than is known: {argument[:200]}")
+    return changed
 
 
 def _start_nothing(*_: object, **__: object) -> None:
@@ -115,6 +140,11 @@ def sessions_folder(data_folder: Path) -> Path:
     """Ray's sockets and logs: short, because a socket's path must stay below 108 bytes."""
     name = sha256(str(data_folder.absolute()).encode()).hexdigest()[:8]
     return Path(tempfile.gettempdir()) / f"fleetpulse-ray-{name}"
+
+
+def fork_server_of(data_folder: Path) -> Path:
+    """The socket of the process that makes a local Ray's workers."""
+    return sessions_folder(data_folder).with_suffix(".forks")
 
 
 def _fresh_sessions_folder(data_folder: Path) -> Path:

@@ -13,10 +13,15 @@ import sys
 import time
 from typing import Any
 
-import devstack.lean_serve  # noqa: F401  # before the first import of Ray Serve
-from devstack import stop_requests
+# What workers import, before they are forked from here.
+import ray._private.workers.default_worker
+import ray.serve._private.haproxy
+import ray.serve._private.replica  # noqa: F401
+
+from devstack import fork_server, stop_requests
 from devstack.observe import FleetObserver
 from devstack.part import Lost, Part
+from devstack.ray_node import fork_server_of
 from devstack.ray_parts import RayPart, ServePart, ShardsPart
 from devstack.stack import Stack
 from devstack.state import StackState
@@ -91,6 +96,14 @@ def main(descriptor: int, *, again: bool) -> int:
     return int(failed)
 
 
-if __name__ == "__main__":
+def _begin(descriptor: int) -> int:
+    """Wait for the word; then this process forks the program, and Ray's workers for it."""
     word = os.read(sys.stdin.fileno(), 16).decode()
-    sys.exit(main(int(sys.argv[1]), again=word == "again") if word else 0)
+    if not word:
+        return 0
+    at = fork_server_of(load_settings().data_folder)
+    return fork_server.run(at, lambda: main(descriptor, again=word == "again"))
+
+
+if __name__ == "__main__":
+    sys.exit(_begin(int(sys.argv[1])))

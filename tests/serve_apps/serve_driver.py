@@ -6,13 +6,14 @@ import sys
 import time
 
 from actors.supervisor import Shards
+from devstack import fork_server
 from devstack.profiles import publish_profiles
-from devstack.ray_node import start_ray, stop_ray
+from devstack.ray_node import fork_server_of, start_ray, stop_ray
 from fleetpulse.settings import load_settings
 from serve_apps.deploy import ServeStart, deploy, drain_ingest, serve_targets, stop_serve
 
 
-def main() -> None:
+def main() -> int:
     settings = load_settings()
     publish_profiles(settings)
     start_ray(settings.ray, settings.data_folder)
@@ -31,7 +32,8 @@ def main() -> None:
     finally:
         shards.stop()
         stop_ray(settings.ray, settings.data_folder)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(fork_server.run(fork_server_of(load_settings().data_folder), main))

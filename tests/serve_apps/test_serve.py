@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from adapters.kafka.admin import KafkaAdmin
 from adapters.postgres.migrate import migrate
+from devstack import fork_server
 from devstack.free_ports import free_ports
 from devstack.launch import environment_of
 from fleetpulse.identity import TICK_KEY, partition_of
@@ -70,7 +71,12 @@ def running(kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[Runnin
         KafkaAdmin(kafka).create_topics()
         assert postgres.dsn is not None
         migrate(postgres.dsn.get_secret_value())
-        environment = os.environ | serve_environment(settings.http) | environment_of(settings)
+        environment = (
+            os.environ
+            | serve_environment(settings.http)
+            | environment_of(settings)
+            | fork_server.environment()
+        )
         driver = subprocess.Popen(
             [sys.executable, "-m", "tests.serve_apps.serve_driver"],
             env=environment,

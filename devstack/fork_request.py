@@ -1,0 +1,30 @@
+"""What our own Ray's raylet starts instead of a worker: asks the fork server for it, and ends.
+
+Arguments: the fork server's socket, then the worker's own command. Standard library only, because
+each start of a worker pays for it. Exits with 1 if no worker came.
+"""
+
+import json
+import os
+import socket
+import sys
+from typing import Final
+
+LENGTH_BYTES: Final = 4
+"""Of what goes ahead of the request, with the descriptors."""
+_TIMEOUT_S: Final = 30.0
+
+
+def main(address: str, command: list[str]) -> int:
+    """Returns when the worker has begun."""
+    request = json.dumps({"command": command, "environment": dict(os.environ)}).encode()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.settimeout(_TIMEOUT_S)
+        server.connect(address)
+        socket.send_fds(server, [len(request).to_bytes(LENGTH_BYTES, "big")], [0, 1, 2])
+        server.sendall(request)
+        return 0 if server.recv(1) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,132 @@
+"""The process that Ray's workers are forked from, with a program and workers of the test's own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from devstack import fork_request
+
+SERVER = """
+import sys
+from pathlib import Path
+from devstack import fork_server
+
+at = Path(sys.argv[1])
+
+def program():
+    print("ready", flush=True)
+    return int(sys.stdin.readline())
+
+sys.exit(fork_server.run(at, program))
+"""
+WORKER = """
+import json, os, sys
+if __name__ == "__main__":
+    told = {"arguments": sys.argv[1:], "asked_by": os.environ.get("ASKED_BY"), "pid": os.getpid()}
+    print(json.dumps(told | {"session": os.getsid(0), "parent": os.getppid()}), flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def serving(at: Path) -> Iterator["subprocess.Popen[str]"]:
+    server = subprocess.Popen(
+        [sys.executable, "-c", dedent(SERVER), str(at)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin
+    assert server.stdout
+    try:
+        assert server.stdout.readline() == "ready\n"
+        yield server
+    finally:
+        if server.poll() is None:
+            server.kill()
+        server.communicate(timeout=10)
+
+
+def ask(at: Path, script: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """The process that asks; what it was given the worker has too."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", fork_request.__file__, str(at), str(script), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "worker.py"
+    path.write_text(dedent(WORKER))
+    return path
+
+
+def test_a_worker_is_a_fork_with_what_the_one_who_asked_has(tmp_path: Path, script: Path) -> None:
+    at = tmp_path / "forks"
+    with serving(at) as server:
+        asking = ask(
+            at, script, "--language=PYTHON", "--node=n1", env=os.environ | {"ASKED_BY": "me"}
+        )
+        assert asking.stdout
+        assert asking.wait(10) == 0, "who asks ends when the worker has begun"
+        told = json.loads(asking.stdout.readline())
+        assert told["parent"] == server.pid
+        assert told["asked_by"] == "me"
+        assert told["arguments"] == ["--node=n1"], "without what is for Ray's setup of a worker"
+        assert told["session"] == told["pid"]
+        assert at.stat().st_mode & 0o077 == 0, "only the same user may ask"
+        asking.communicate(timeout=10)  # ends the worker's input
+
+
+def test_it_ends_with_its_program_and_with_the_same_status(tmp_path: Path) -> None:
+    at = tmp_path / "forks"
+    with serving(at) as server:
+        server.communicate("7\n", timeout=10)
+        assert server.returncode == 7
+        assert not at.exists()
+
+
+def test_a_signal_to_end_is_handed_on(tmp_path: Path) -> None:
+    with serving(tmp_path / "forks") as server:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 128 + signal.SIGTERM, "as the program ended"
+
+
+def test_who_asks_wrongly_gets_no_worker_and_the_next_one_does(
+    tmp_path: Path, script: Path
+) -> None:
+    at = tmp_path / "forks"
+    with serving(at):
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(str(at))
+            stranger.sendall((1000).to_bytes(fork_request.LENGTH_BYTES, "big") + b"not JSON")
+            stranger.shutdown(socket.SHUT_WR)
+            assert stranger.recv(1) == b"", "no worker"
+        missing = ask(at, tmp_path / "no such script.py")
+        said, errors = missing.communicate(timeout=10)
+        assert said == ""
+        assert "FileNotFoundError" in errors
+        after = ask(at, script)
+        assert after.wait(10) == 0
+        after.communicate(timeout=10)
+
+
+def test_without_a_server_who_asks_fails(tmp_path: Path, script: Path) -> None:
+    asking = ask(tmp_path / "nobody", script)
+    asking.communicate(timeout=10)
+    assert asking.returncode == 1
