@@ -133,7 +133,7 @@ class LiveFleet:
 
     def _rows_of(self, keys: list[bytes]) -> NDArray[np.intp]:
         new = [key for key in keys if key not in self._rows]
-        if len(self._rows) + len(new) > self._max:
+        while self._rows and len(self._rows) + len(new) > self._max:
             self._make_room()  # which may forget a device of these very keys
             new = [key for key in keys if key not in self._rows]
         if new:
@@ -153,7 +153,7 @@ class LiveFleet:
 
     def _make_room(self) -> None:
         count = len(self._rows)
-        self._keep(np.sort(np.argsort(self._times[:count, 1])[count // 2 :]))
+        self._keep(np.sort(np.argsort(self._times[:count, 1])[(count + 1) // 2 :]))
 
     def _forget(self, keys: list[bytes]) -> None:
         gone = set(keys)

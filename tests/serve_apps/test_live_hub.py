@@ -217,6 +217,14 @@ def test_a_picture_of_more_devices_than_the_table_holds_is_taken() -> None:
     assert sorted(fleet.table().keys) == [f"default/p{n}".encode() for n in range(4)]
 
 
+def test_a_full_table_makes_room_for_all_of_a_picture() -> None:
+    fleet = LiveFleet(devices_max=4)
+    fleet.take(LiveUpdate(status(), picture(1.0, 2.0, 3.0, 4.0)))
+    fleet.take(LiveUpdate(status(), picture(5.0, 6.0, 7.0, first=4)))
+    assert len(fleet.table().keys) == 4
+    assert set(fleet.table().keys) >= {f"default/p{n}".encode() for n in (4, 5, 6)}
+
+
 def test_the_summary_adds_the_shards_up() -> None:
     fleet = LiveFleet()
     fleet.take(LiveUpdate(status(100), picture(1.0, latency_ms=20.0)))
