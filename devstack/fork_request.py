@@ -1,7 +1,9 @@
 """What our own Ray's raylet starts instead of a worker: asks the fork server for it, and ends.
 
-Arguments: the fork server's socket, then the worker's own command. Standard library only, because
-each start of a worker pays for it. Exits with 1 if no worker came.
+Arguments: the fork server's socket, Ray's script that sets a worker up, and the worker's command. A
+worker of another job than the stack's is not the fork server's: this process becomes one in Ray's
+own way. Standard library only, because each start of a worker pays for it. Exits with 1 if no
+worker came.
 """
 
 import json
@@ -10,6 +12,8 @@ import socket
 import sys
 from typing import Final
 
+JOB: Final = "01000000"
+"""Of the first driver of a cluster, which is the stack's."""
 LENGTH_BYTES: Final = 4
 """Of what goes ahead of the request, with the descriptors."""
 _TIMEOUT_S: Final = 30.0
@@ -27,4 +31,7 @@ def main(address: str, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    _, server_address, setup, *worker = sys.argv
+    if os.environ.get("RAY_JOB_ID") != JOB:
+        os.execv(sys.executable, [sys.executable, setup, *worker])
+    sys.exit(main(server_address, worker))

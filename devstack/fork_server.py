@@ -20,25 +20,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from devstack.fork_request import LENGTH_BYTES
+from devstack.fork_request import JOB, LENGTH_BYTES
 
 _REQUEST_TIMEOUT_S: Final = 5.0
 _BACKLOG: Final = 64
 _STANDARD: Final = 3
 """Input, output and errors."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _FOR_SETUP: Final = ("--language=", "--serialized-runtime-env-context=")
 """Arguments to Ray's `setup_worker.py`, which a worker without a runtime environment skips."""
-_FIRST_JOB: Final = "01000000"
 
 
 def environment() -> dict[str, str]:
     """For a process that calls `run`, started by this one, before it imports Ray.
 
     Ray's library takes these two when it is loaded, which here is before there is a raylet: the
-    job, which is the only one of its cluster, and the process without which a worker ends.
+    job, which is therefore that of each fork, and the process without which a worker ends.
     """
     return {
-        "RAY_JOB_ID": _FIRST_JOB,
+        "RAY_JOB_ID": JOB,
         "RAY_RAYLET_PID": str(os.getpid()),
         "OPENBLAS_NUM_THREADS": "1",  # its threads would not be there after a fork
     }
@@ -59,6 +59,8 @@ def run(address: Path, program: Callable[[], int]) -> int:
             os.umask(previous)
         listener.listen(_BACKLOG)
         gc.freeze()  # a collection would touch, and so copy, what is shared
+        # A signal that comes before there is a program to hand it to waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         child = _fork(program, listener)
         try:
             return _Server(listener, child).serve()
@@ -71,6 +73,7 @@ def _fork(begin: Callable[[], int], listener: socket.socket) -> int:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         listener.close()
         os._exit(_status_of(begin))
     return child
@@ -100,8 +103,9 @@ class _Server:
     def serve(self) -> int:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _do_nothing)  # but be woken
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _ENDING:
             signal.signal(number, self._hand_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         with selectors.DefaultSelector() as ready:
             ready.register(self._listener, selectors.EVENT_READ)
             ready.register(self._woken, selectors.EVENT_READ)

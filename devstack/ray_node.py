@@ -101,7 +101,7 @@ def _with_forks(argument: str, fork_server: Path) -> str:
     if not argument.startswith(_WORKERS):
         return argument
     setup = str(Path(ray.__file__).parent / "_private" / "workers" / "setup_worker.py")
-    request = ["-I", "-S", fork_request.__file__, str(fork_server)]
+    request = ["-I", "-S", fork_request.__file__, str(fork_server), setup]
     changed = argument.replace(
         subprocess.list2cmdline([sys.executable, setup]),
         subprocess.list2cmdline([sys.executable, *request]),

@@ -3,15 +3,20 @@
 import ipaddress
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from textwrap import dedent
 from typing import Any
 
 import psutil
 import pytest
 
+from devstack.launch import ray_environment
 from devstack.processes import STACK_VARIABLE, marked
 from devstack.state import StackState, read_fleet, read_state
+from serve_apps.environment import serve_environment
 from tests.devstack.conftest import Command
 
 pytestmark = pytest.mark.timeout(400)
@@ -114,6 +119,27 @@ def test_status_tells_parts_shards_and_recovery(fleetpulse: Command, demo: Demo)
     assert len(status["fleet"]["shards"]) == fleetpulse.settings.shard.count
     assert status["recovery"]["takeover_s"] == 4.0
     assert "recovery: a killed shard's partitions move within 4 s" in fleetpulse.run("status")
+
+
+def test_a_job_of_another_driver_runs_on_the_same_ray(fleetpulse: Command, demo: Demo) -> None:
+    job = """
+        import os, sys, ray
+        ray.init(sys.argv[1], namespace="another", log_to_driver=False)
+        ask = ray.remote(lambda: os.environ["SAID"])
+        said = {"env_vars": {"SAID": "with an environment of its own"}}
+        print(ray.get(ask.options(runtime_env=said).remote(), timeout=60))
+    """
+    environment = serve_environment(fleetpulse.settings.http)
+    environment |= ray_environment(fleetpulse.settings.data_folder)
+    told = subprocess.run(
+        [sys.executable, "-c", dedent(job), demo.state.ray_address],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert told.stdout == "with an environment of its own\n", told.stderr
 
 
 def test_a_dead_ray_node_is_started_again(fleetpulse: Command, demo: Demo) -> None:

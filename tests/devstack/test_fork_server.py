@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
+from ray._private.workers import default_worker
 
 from devstack import fork_request
 
@@ -29,6 +29,7 @@ def program():
 
 sys.exit(fork_server.run(at, program))
 """
+SETUP = str(Path(default_worker.__file__).with_name("setup_worker.py"))
 WORKER = """
 import json, os, sys
 if __name__ == "__main__":
@@ -57,15 +58,26 @@ def serving(at: Path) -> Iterator["subprocess.Popen[str]"]:
         server.communicate(timeout=10)
 
 
-def ask(at: Path, script: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+def ask(
+    at: Path, script: Path, *arguments: str, job: str = fork_request.JOB
+) -> "subprocess.Popen[str]":
     """The process that asks; what it was given the worker has too."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", fork_request.__file__, str(at), str(script), *arguments],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            fork_request.__file__,
+            str(at),
+            SETUP,
+            str(script),
+            *arguments,
+        ],
+        env=os.environ | {"RAY_JOB_ID": job, "ASKED_BY": "me"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -79,9 +91,7 @@ def script(tmp_path: Path) -> Path:
 def test_a_worker_is_a_fork_with_what_the_one_who_asked_has(tmp_path: Path, script: Path) -> None:
     at = tmp_path / "forks"
     with serving(at) as server:
-        asking = ask(
-            at, script, "--language=PYTHON", "--node=n1", env=os.environ | {"ASKED_BY": "me"}
-        )
+        asking = ask(at, script, "--language=PYTHON", "--node=n1")
         assert asking.stdout
         assert asking.wait(10) == 0, "who asks ends when the worker has begun"
         told = json.loads(asking.stdout.readline())
@@ -124,6 +134,17 @@ def test_who_asks_wrongly_gets_no_worker_and_the_next_one_does(
         after = ask(at, script)
         assert after.wait(10) == 0
         after.communicate(timeout=10)
+
+
+def test_a_worker_of_another_job_is_started_as_ray_does(tmp_path: Path, script: Path) -> None:
+    at = tmp_path / "forks"
+    with serving(at) as server:
+        asking = ask(at, script, "--language=PYTHON", "--node=n1", job="02000000")
+        said, _ = asking.communicate(timeout=20)
+        told = json.loads(said)
+        assert told["pid"] == asking.pid
+        assert told["parent"] != server.pid
+        assert told["arguments"] == ["--node=n1"]
 
 
 def test_without_a_server_who_asks_fails(tmp_path: Path, script: Path) -> None:

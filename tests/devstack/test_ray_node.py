@@ -8,17 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from devstack import idle_agent
 
 
 @contextmanager
-def ports_told(agent: str, folder: Path) -> Iterator[dict[str, int]]:
+def ports_told(
+    agent: str, folder: Path, script: Path = Path("agent.py")
+) -> Iterator[dict[str, int]]:
     """What an agent writes for its raylet, by file; it has ended after that."""
-    program = [sys.executable, "-I", "-S", idle_agent.__file__, agent, "agent.py", "--node-id=n1"]
+    program = [sys.executable, "-I", "-S", idle_agent.__file__, agent, str(script), "--node-id=n1"]
     starts_it_and_waits = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
     raylet = subprocess.Popen(
-        [sys.executable, "-c", starts_it_and_waits, *program, f"--session-dir={folder}"],
+        [
+            *(sys.executable, "-c", starts_it_and_waits),
+            *(*program, f"--session-dir={folder}", "--runtime-env-agent-port=0"),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,  # which the agent inherits
     )
@@ -38,8 +44,16 @@ def test_the_idle_agent_of_the_dashboard_serves_nowhere_and_ends_with_its_raylet
         assert set(ports.values()) == {-1}
 
 
-def test_who_asks_for_a_runtime_environment_is_refused(tmp_path: Path) -> None:
-    with ports_told("runtime_env_agent", tmp_path) as ports:
+def test_the_one_for_runtime_environments_becomes_the_real_one_when_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    real = tmp_path / "agent.py"
+    real.write_text("import sys; open(sys.argv[0] + '.options', 'w').write(' '.join(sys.argv[1:]))")
+    folder = tmp_path / "session"
+    folder.mkdir()
+    with ports_told("runtime_env_agent", folder, real) as ports:
         (port,) = ports.values()
-        answer = httpx.post(f"http://127.0.0.1:{port}/get_or_create_runtime_env")
-        assert answer.status_code == 501, "a raylet ends itself without an answer"
+        with pytest.raises(httpx.RemoteProtocolError):  # a raylet then asks again
+            httpx.post(f"http://127.0.0.1:{port}/get_or_create_runtime_env")
+    options = (tmp_path / "agent.py.options").read_text()
+    assert options == f"--node-id=n1 --session-dir={folder} --runtime-env-agent-port={port}"
