@@ -90,11 +90,12 @@ class Support:
         keys = frozenset(job.key for job in jobs)
         lease = _Lease(self.blackboard, jobs, self.settings.recompute.lease_s)
         engine = again.engine(span)
-        live = LiveRun(engine, jobs)
+        wanted = [job.wanted for job in jobs]
+        live = LiveRun(engine, wanted)
         for turn in again.run(span, keys, engine):
             live.take(turn)
             lease.hold()
-        next_ = NextRun(live, jobs, span.partition, self.scorer)
+        next_ = NextRun(live, wanted, span.partition, self.scorer)
         for batch in again.records(span, keys):
             next_.take(batch)
             lease.hold()

@@ -4,6 +4,8 @@ Samples wait until nothing that is on time can come before them. Records that co
 beforehand and join the samples of their time.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fleetpulse.cohort import Cohort
@@ -19,13 +21,26 @@ from fleetpulse.retirement import clear
 
 WAITING_MAX = 8192
 """Samples that may wait; then those that nothing can precede are handed on."""
+Watch = Callable[[Profile, I64, F32], None]
+"""Is shown slots in ascending order, and their samples, NaN where a channel has none."""
+
+
+def unwatched(profile: Profile, slots: I64, samples: F32) -> None:
+    """Nobody looks."""
 
 
 class Repair:
     """One life of a device, in order, through a cohort of its own."""
 
     def __init__(
-        self, key: bytes, partition: int, profile: Profile, scorer: Scorer, *, hold_slots: int
+        self,
+        key: bytes,
+        partition: int,
+        profile: Profile,
+        scorer: Scorer,
+        *,
+        hold_slots: int,
+        watch: Watch = unwatched,
     ) -> None:
         """hold_slots: how far behind the newest sample one may come without being expected."""
         self.cohort = Cohort(profile)
@@ -33,6 +48,7 @@ class Repair:
         self._decoder = Decoder(profile)
         self._scorer = scorer
         self._hold = hold_slots
+        self._watch = watch
         self._waiting = [_Samples.none(len(profile.channels))]
         self._late = _Samples.none(len(profile.channels))
         self._head = NEVER
@@ -94,6 +110,7 @@ class Repair:
 
     def _absorb(self, slots: I64, samples: F32, effects: Effects) -> None:
         cohort = self.cohort
+        self._watch(cohort.profile, slots, samples)
         cohort.absorb(_pieces(self.row, slots, samples, cohort.profile.block_samples_max))
         windows = cohort.closed_windows()
         if cohort.zscores is not None:

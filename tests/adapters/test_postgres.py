@@ -248,6 +248,7 @@ def test_an_alert_is_found_by_its_id_alone(
     write(alerts, Effects(alerts=[alert(5), alert(6), alert(5, cleared=True)]))
     found = find_alert(dsn, alert(5).alert_id)
     assert found is not None
-    assert found.raised_at_us == alert(5).raised_at_us
-    assert found.cleared_at_us == alert(5, cleared=True).at_us
+    assert (found.view_epoch, found.withdrawn, found.log_offset) == (0, False, None)
+    assert found.row.raised_at_us == alert(5).raised_at_us
+    assert found.row.cleared_at_us == alert(5, cleared=True).at_us
     assert find_alert(dsn, "none") is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fleetpulse.effects import F32, Effects
 from fleetpulse.identity import DeviceKey, partition_of
 from fleetpulse.profile import AlertRule, Profile, WindowSpec, ZScoreSpec
-from fleetpulse.recompute.job import Claimed
+from fleetpulse.recompute.job import Wanted
 from fleetpulse.recompute.ranges import TimeRange
 from fleetpulse.recompute.runs import LiveRun, NextRun
 from fleetpulse.rerun import engine_at, of_devices, rerun
@@ -58,15 +58,14 @@ def repaired(log: Log, cut: int = 1_000_000) -> Effects:
     mine = whole.take(np.flatnonzero(whole.partitions == PARTITION))
     batches = [mine.slice(at, min(at + cut, len(mine))) for at in range(0, len(mine), cut)]
     engine = engine_at(PARTITION, PARTITIONS, [])
-    job = Claimed(1, "default", DEVICE, PARTITION, ALL_TIME, "person", 1, 1, 0, 0, 0, 0)
+    job = Wanted(KEY, ALL_TIME, "person")
     live = LiveRun(engine, [job])
     for turn in rerun(engine, of_devices(batches, frozenset({KEY})), FakeModel()):
         live.take(turn)
     found = NextRun(live, [job], PARTITION, FakeModel())
     for batch in of_devices(batches, frozenset({KEY})):
         found.take(batch)
-    found.corrections(0)
-    ledger = found._devices[KEY].ledger
+    ledger = found.ledgers()[KEY]
     alerts = [
         event
         for life in ledger.alerts.values()
