@@ -129,6 +129,7 @@ class Support:
                     correction,
                     promoted.view_epoch,
                     [*events, *promoted.withdrawn],
+                    promoted.sessions,
                 )
             ]
 
@@ -145,8 +146,9 @@ class Support:
             partition, self.settings.kafka.partitions, self.log.controls(now_us)
         ).partitions[partition]
         begins = [
-            begin_log_time_us(job.changed, known.control.profile_of(DeviceKey.decode(job.key)))
+            begin_log_time_us(job.changed, profile, self.blackboard.session_begin(job, profile))
             for job in jobs
+            for profile in [known.control.profile_of(DeviceKey.decode(job.key))]
         ]
         times = [each for each in begins if each is not None]
         if len(times) < len(begins):

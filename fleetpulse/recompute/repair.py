@@ -4,7 +4,7 @@ Samples wait until nothing that is on time can come before them. Records that co
 beforehand and join the samples of their time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fleetpulse.pieces import Pieces
 from fleetpulse.ports import Scorer
 from fleetpulse.profile import Profile
 from fleetpulse.ragged import in_turns, ragged_range
-from fleetpulse.retirement import clear
+from fleetpulse.retirement import close
 
 WAITING_MAX = 8192
 """Samples that may wait; then those that nothing can precede are handed on."""
@@ -40,14 +40,19 @@ class Repair:
         scorer: Scorer,
         *,
         hold_slots: int,
+        breaks: Iterable[int] = (),
         watch: Watch = unwatched,
     ) -> None:
-        """hold_slots: how far behind the newest sample one may come without being expected."""
+        """hold_slots: how far behind the newest sample one may come without being expected.
+
+        breaks: seconds before which silences end sessions.
+        """
         self.cohort = Cohort(profile)
         self.row = self.cohort.add(key, partition)
         self._decoder = Decoder(profile)
         self._scorer = scorer
         self._hold = hold_slots
+        self._breaks = np.sort(np.fromiter(breaks, np.int64))
         self._watch = watch
         self._waiting = [_Samples.none(len(profile.channels))]
         self._late = _Samples.none(len(profile.channels))
@@ -75,8 +80,8 @@ class Repair:
         """Hand on the rest. ended: the device went on under another profile."""
         effects = Effects()
         self._hand_on(_END, effects)
-        if ended and self.cohort.alerts.open[self.row]:
-            clear(effects, self.cohort, self.row)
+        if ended:
+            close(effects, self.cohort, np.array([self.row]))
         return effects
 
     def _decoded(self, offsets: I64, log_time_us: I64, values: list[bytes]) -> "_Samples":
@@ -112,6 +117,7 @@ class Repair:
         cohort = self.cohort
         self._watch(cohort.profile, slots, samples)
         cohort.absorb(_pieces(self.row, slots, samples, cohort.profile.block_samples_max))
+        self._break_off()
         windows = cohort.closed_windows()
         if cohort.zscores is not None:
             scores = cohort.zscores.score(windows.rows, windows.samples)
@@ -120,6 +126,15 @@ class Repair:
         else:
             scores = np.empty(0, np.float32)
         add_effects(effects, cohort, cohort.conclude(windows, scores))
+
+    def _break_off(self) -> None:
+        """Let silences end sessions, as soon as all seconds before them have closed."""
+        settled = self.cohort.rings.settled[[self.row]]
+        now_s = int(self.cohort.layout.second_of(settled)[0])
+        due = int(np.searchsorted(self._breaks, now_s, side="right"))
+        if due:
+            self.cohort.break_off(np.full(due, self.row, np.int64), self._breaks[:due])
+            self._breaks = self._breaks[due:]
 
 
 _END = np.iinfo(np.int64).max

@@ -13,6 +13,7 @@ from fleetpulse.recompute.job import Wanted
 from fleetpulse.recompute.ledger import Ledger
 from fleetpulse.recompute.ranges import TimeRange, reach_us, warm_up_us
 from fleetpulse.recompute.repair import Repair, Watch, unwatched
+from fleetpulse.recompute.sessions import gap_us
 from fleetpulse.rerun import Turn
 
 
@@ -90,6 +91,7 @@ class NextRun:
                 device.touched,
                 device.reach_us,
                 from_us + exact_us if from_us else 0,
+                gap_us(life.profile for life in device.lives + self._live.history.lives[key]),
                 before,
                 device.ledger,
                 self._live.end(key),
@@ -105,7 +107,8 @@ def _lives(live: LiveRun, job: Wanted) -> list[Life]:
         return lives
     late = [each for life in lives for each in life.late]
     unused = {offset for life in lives for offset in life.unused}
-    return [Life(lives[-1].profile, lives[0].begin, late=late, unused=unused)]
+    breaks = [second for life in lives for second in life.breaks]
+    return [Life(lives[-1].profile, lives[0].begin, late=late, unused=unused, breaks=breaks)]
 
 
 class _Device:
@@ -156,6 +159,7 @@ class _Device:
             life.profile,
             self._scorer,
             hold_slots=hold_slots,
+            breaks=life.breaks,
             watch=self._watch,
         )
         repair.expect(

@@ -137,6 +137,15 @@ def test_a_session_that_runs_has_no_end(
     assert row == (None, None, None)
 
 
+def test_live_does_not_end_a_session_that_a_recomputation_wrote(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    write(alerts, Effects(sessions=[session(5, ended=False)]))
+    database.execute("UPDATE sessions SET view_epoch = 1")
+    write(alerts, Effects(sessions=[session(5, ended=True)]))
+    assert database.execute("SELECT ended_at, view_epoch FROM sessions").fetchall() == [(None, 1)]
+
+
 def test_a_failing_row_leaves_no_progress(
     database: psycopg.Connection, alerts: PostgresAlertSink
 ) -> None:
