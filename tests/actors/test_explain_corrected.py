@@ -1,13 +1,23 @@
 """Why an alert was raised, once a recomputation has corrected the past."""
 
+import asyncio
+
 import pytest
 
 from actors.explain import explain
 from actors.explanation import Explanation
 from actors.rerun import Again
+from adapters.kafka.controls import publish
 from adapters.postgres.alert_lookup import find_alert
+from adapters.postgres.jobs import PostgresJobs
 from fleetpulse.errors import InputError
-from tests.actors.plant import HOUR, NEXT_DAY, PARTITIONS, FakeModel, Plant
+from fleetpulse.profile import AlertRule
+from fleetpulse.recompute.job import Mark
+from fleetpulse.recompute.ranges import TimeRange
+from fleetpulse.telemetry_pb2 import Assignment
+from tests.actors.plant import HOUR, NEXT_DAY, PARTITIONS, PROFILE, FakeModel, Plant
+
+QUICK = AlertRule(threshold=5.0, raise_after=1, clear_after=1, dedup_s=0)
 
 
 def explained(plant: Plant, alert_id: str) -> Explanation:
@@ -41,6 +51,34 @@ def test_what_a_recomputation_raised_comes_again_with_the_same_bits(plant: Plant
     assert late, "a late record made one of them"
     assert late[0].decided_at == max(record.offset for record in late[0].records)
     assert late[0].scores[-1].window_end_us == late[0].stored.row.window_end_us
+
+
+def test_an_alert_of_a_profile_that_was_not_there_yet_is_explained(plant: Plant) -> None:
+    plant.send(*HOUR[:100])
+    plant.live()
+    newer = PROFILE.model_copy(update={"revision": 2, "alert": QUICK})
+    publish(
+        plant.settings.kafka,
+        [newer],
+        [Assignment(device_pattern="*", profile="pump", profile_revision=2)],
+    )
+    plant.send(*HOUR[100:120])
+    plant.live()
+    past = TimeRange(plant.t0_us, plant.t0_us + 300_000_000)
+    mark = Mark("profile:1", "default", "pump-1", past, "profile")
+
+    async def ask() -> None:
+        jobs = PostgresJobs(plant.dsn, partitions=PARTITIONS)
+        await jobs.mark([mark])
+        await jobs.close()
+
+    asyncio.run(ask())
+    assert plant.support().work() == 1
+    promoted = ids(plant, "view_epoch > 0 AND NOT withdrawn AND profile = 'pump@2'")
+    assert promoted
+    found = explained(plant, promoted[0])
+    assert (found.run, found.profile.ref, found.same_bits) == ("next", "pump@2", True)
+    assert found.decided_at < plant.done
 
 
 def test_what_came_after_the_view_was_computed_is_not_in_it(plant: Plant) -> None:
