@@ -1,12 +1,15 @@
 """Late data in sessions, on real Kafka and PostgreSQL."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from adapters.postgres.jobs import PostgresJobs
+from adapters.postgres.promotion import Promoted, Promotion
 from adapters.postgres.reads import PostgresReads
 from fleetpulse.reads import PeriodFilter, SessionRow
 from fleetpulse.recompute.job import Claimed, Mark
@@ -170,6 +173,30 @@ def test_live_may_end_a_session_before_its_correction(plant: Plant) -> None:
     plant.rows("UPDATE recompute_jobs SET due_at = now() RETURNING 1")
     plant.support().work()
     assert sessions(plant)[1] == (29, 32, 2, False)
+
+
+def test_a_promotion_that_dies_at_its_end_leaves_the_view_as_it_was(plant: Plant) -> None:
+    send_bridged(plant, late=True)
+    plant.live()
+    plant.marked()
+    support = plant.support()
+    ready, end = support.ready(support.claim())
+    found = support.compute(ready, end)
+    before = plant.view()
+
+    def dies(promoted: Promoted) -> list[tuple[str, int, bytes, bytes]]:
+        assert [each.kind for each in promoted.sessions] == ["ended", "withdrawn"]
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        Promotion(support.blackboard).promote(ready[0], found[KEY], dies, log_offset=end, due_s=0)
+    assert plant.view() == before
+    assert {each[2] for each in sessions(plant)} == {0}
+    assert told(plant) == []
+    time.sleep(0.35)  # the lease of the one that died
+    assert plant.support().work() == 1
+    assert sessions(plant)[1] == (29, 60, 1, False)
+    assert len(told(plant)) == 2
 
 
 def test_computing_it_once_more_changes_nothing(plant: Plant) -> None:
