@@ -90,11 +90,12 @@ class Support:
         keys = frozenset(job.key for job in jobs)
         lease = _Lease(self.blackboard, jobs, self.settings.recompute.lease_s)
         engine = again.engine(span)
-        live = LiveRun(engine, jobs)
+        wanted = [job.wanted for job in jobs]
+        live = LiveRun(engine, wanted)
         for turn in again.run(span, keys, engine):
             live.take(turn)
             lease.hold()
-        next_ = NextRun(live, jobs, span.partition, self.scorer)
+        next_ = NextRun(live, wanted, span.partition, self.scorer)
         for batch in again.records(span, keys):
             next_.take(batch)
             lease.hold()
@@ -128,6 +129,7 @@ class Support:
                     correction,
                     promoted.view_epoch,
                     [*events, *promoted.withdrawn],
+                    promoted.sessions,
                 )
             ]
 
@@ -144,8 +146,9 @@ class Support:
             partition, self.settings.kafka.partitions, self.log.controls(now_us)
         ).partitions[partition]
         begins = [
-            begin_log_time_us(job.changed, known.control.profile_of(DeviceKey.decode(job.key)))
+            begin_log_time_us(job.changed, profile, self.blackboard.session_begin(job, profile))
             for job in jobs
+            for profile in [known.control.profile_of(DeviceKey.decode(job.key))]
         ]
         times = [each for each in begins if each is not None]
         if len(times) < len(begins):

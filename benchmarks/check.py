@@ -15,6 +15,7 @@ from benchmarks.offline import compare
 from benchmarks.offline.compare import Finding, K, V, compare_once
 from benchmarks.offline.outcome import Outcome, compute
 from benchmarks.offline.rollups import Rollup
+from benchmarks.offline.sessions import Session
 from benchmarks.topics import EVERYTHING, Span, read_log
 from fleetpulse.errors import RetryLater
 from fleetpulse.settings import KafkaSettings, Settings
@@ -122,6 +123,15 @@ class _Views:
             k: row for k, row in after.items() if k in self.corrected.alerts
         }
 
+    def sessions(self) -> dict[tuple[bytes, str], Session]:
+        """What readers must see, but what is still to be ended."""
+        hidden = self.corrected.sessions_hidden | self.corrected.sessions
+        live = emitted_events.expected_session_rows(kept(self.live, self.live.sessions))
+        after = emitted_events.expected_session_rows(self.after.sessions)
+        return {k: row for k, row in live.items() if k not in hidden} | {
+            k: row for k, row in after.items() if k in self.corrected.sessions
+        }
+
 
 def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: CheckReport) -> None:
     report.put(
@@ -203,7 +213,7 @@ def _check_postgres(
     )
     report.put(
         "sessions in PostgreSQL",
-        emitted_events.expected_session_rows(kept(outcome, outcome.sessions)),
+        views.sessions(),
         (row for row in emitted_events.session_rows(connection) if span.has(row[0][0])),
         lambda key: compare.session_name((*key, "in a row")),
         compare.session_difference,

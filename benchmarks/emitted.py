@@ -1,7 +1,7 @@
 """What a running system emitted, in the offline computation's terms."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ SELECT tenant, device_id, alert_id,
 FROM alerts WHERE NOT withdrawn
 """
 _CORRECTED_ALERTS = "SELECT tenant, device_id, alert_id, withdrawn FROM alerts WHERE view_epoch > 0"
+_CORRECTED_SESSIONS = """
+SELECT tenant, device_id, session_id, withdrawn OR ended_at IS NULL
+FROM sessions WHERE view_epoch > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,14 @@ class Corrected:
     withheld: set[RollupKey]
     alerts: set[tuple[bytes, str]]
     withdrawn: set[tuple[bytes, str]]
+    sessions: set[tuple[bytes, str]]
+    sessions_hidden: set[tuple[bytes, str]]
+    """Withdrawn, or still to be ended."""
 
     @property
     def any(self) -> bool:
         """Whether there was one."""
-        return bool(self.rollups or self.withheld or self.alerts or self.withdrawn)
+        return any(getattr(self, part.name) for part in fields(self))
 
 
 def scores(
@@ -165,7 +172,7 @@ def tombstones(
 
 def corrected(connection: psycopg.Connection[Any]) -> Corrected:
     """Which rows in PostgreSQL are not live's."""
-    found = Corrected(set(), set(), set(), set())
+    found = Corrected(*(set() for _ in fields(Corrected)))
     for table, resolution_s in _TABLES.items():
         rows = connection.execute(_CORRECTED_ROLLUPS.format(Identifier(table)))
         for tenant, device, bucket_us, withheld in rows:
@@ -174,6 +181,9 @@ def corrected(connection: psycopg.Connection[Any]) -> Corrected:
     for tenant, device, alert_id, withdrawn in connection.execute(_CORRECTED_ALERTS):
         alert = (f"{tenant}/{device}".encode(), alert_id)
         (found.withdrawn if withdrawn else found.alerts).add(alert)
+    for tenant, device, session_id, hidden in connection.execute(_CORRECTED_SESSIONS):
+        session = (f"{tenant}/{device}".encode(), session_id)
+        (found.sessions_hidden if hidden else found.sessions).add(session)
     return found
 
 

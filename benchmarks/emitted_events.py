@@ -21,7 +21,7 @@ SELECT tenant, device_id, session_id,
     (extract(epoch FROM ended_at) * 1000000)::bigint,
     count, min, max, mean, std,
     score_count, score_over, score_min, score_max, score_mean, score_std
-FROM sessions
+FROM sessions WHERE NOT withdrawn AND (view_epoch = 0 OR ended_at IS NOT NULL)
 """
 _OFFLINE = """
 SELECT tenant, device_id, (extract(epoch FROM since) * 1000000)::bigint,
@@ -33,12 +33,16 @@ FROM devices WHERE NOT online
 def events(
     settings: KafkaSettings, span: Span = EVERYTHING
 ) -> tuple[list[tuple[PresenceKey, int]], list[tuple[SessionKey, Session]]]:
-    """Topic `events`: offline and online with when the device was last heard, and sessions."""
+    """Topic `events`: offline and online with when the device was last heard, and sessions
+    as live emitted them.
+    """
     presences: list[tuple[PresenceKey, int]] = []
     sessions: list[tuple[SessionKey, Session]] = []
 
     def take(message: Message) -> None:
         event = DeviceEvent.FromString(message.value() or b"")
+        if event.view_epoch:
+            return
         kind = DeviceEvent.Kind.Name(event.kind).lower()
         key = message.key() or b""
         if event.HasField("session"):
@@ -64,7 +68,7 @@ def events(
 def session_rows(
     connection: psycopg.Connection[Any],
 ) -> Iterator[tuple[tuple[bytes, str], Session]]:
-    """Sessions in PostgreSQL."""
+    """Sessions in PostgreSQL, but those whose end a recomputation still owes."""
     for tenant, device, name, started_us, ended_us, *columns in connection.execute(_SESSIONS):
         session = Session(name, started_us, ended_us)
         if ended_us is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from actors.explain import Explanation
+    from actors.explanation import Explanation
     from fleetpulse.effects import F32
 
 _CELLS = 32
@@ -23,6 +23,7 @@ def explain(
 ) -> None:
     """Show an alert's window, model, records and decision, reproduced from the log.
 
+    One that a recomputation raised is reproduced as that does: late records have their place.
     Exits with 1 if the score that the log gives is not the stored one, bit for bit.
     """
     import json
@@ -63,12 +64,15 @@ def _as_json(found: "Explanation") -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "alert": asdict(found.stored),
+        "alert": asdict(found.stored.row),
+        "view_epoch": found.stored.view_epoch,
+        "withdrawn": found.stored.withdrawn,
+        "run": found.run,
         "profile": found.profile.model_dump(mode="json"),
         "partition": found.partition,
         "decided_at_offset": found.decided_at,
         "records": [asdict(each) for each in found.records],
-        "model": found.stored.model,
+        "model": found.stored.row.model,
         "score": found.score,
         "same_bits": found.same_bits,
         "scores": [asdict(each) for each in found.scores],
@@ -95,7 +99,7 @@ def _summary(values: "F32") -> dict[str, Any]:
 def _print(found: "Explanation") -> None:
     from rich.console import Console
 
-    alert, rule = found.stored, found.profile.alert
+    alert, rule = found.stored.row, found.profile.alert
     console = Console(highlight=False, soft_wrap=True)
     over = sum(1 for _ in _last_run(found))
     console.print(f"[bold]{alert.tenant}/{alert.device_id}[/]  alert {alert.alert_id}")
@@ -103,15 +107,29 @@ def _print(found: "Explanation") -> None:
         f"window {_time(alert.window_start_us)} to {_time(alert.window_end_us)}, "
         f"profile {alert.profile}, model {alert.model}"
     )
+    console.print(_view(found))
     same = "the same bits as stored" if found.same_bits else f"[red]stored: {alert.score!r}[/]"
     console.print(f"score {found.score:.6g} of {alert.threshold:.6g}: {same}")
+    by = "by the record" if found.run == "live" else "the window's last record to come is"
     console.print(
         f"decision: {over} windows in a row over {rule.threshold:g}, {rule.raise_after} raise; "
-        f"by the record at offset {found.decided_at} of partition {found.partition}"
+        f"{by} at offset {found.decided_at} of partition {found.partition}"
     )
     console.print(_channels(found))
     console.print(_scores(found))
     console.print(_records(found))
+
+
+def _view(found: "Explanation") -> str:
+    alert = found.stored
+    if alert.withdrawn:
+        return (
+            f"[red]withdrawn by view {alert.view_epoch}[/]: "
+            "live raised it, a recomputation found that it should not have been"
+        )
+    if found.run == "live":
+        return "of the live view"
+    return f"of view {alert.view_epoch}, recomputed: every value has its place, however late"
 
 
 def _last_run(found: "Explanation") -> Any:
@@ -165,10 +183,10 @@ def _scores(found: "Explanation") -> Any:
 
 
 def _records(found: "Explanation") -> Any:
-    table = _table("offset", "log time", "first sample", "last sample")
+    table = _table("offset", "log time", "first sample", "last sample", "")
     for each in found.records:
         times = (each.log_time_us, each.first_us, each.last_us)
-        table.add_row(str(each.offset), *map(_time, times))
+        table.add_row(str(each.offset), *map(_time, times), "late" if each.late else "")
     return table
 
 

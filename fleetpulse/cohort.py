@@ -159,8 +159,19 @@ class Cohort:
 
     def fall_silent(self, rows: I64) -> None:
         """These devices are offline: their sessions end with what is settled by now."""
-        if self.sessions is not None:
-            self._breaks.append(Breaks(rows, self.layout.second_of(self.rings.settled[rows])))
+        self.break_off(rows, self.layout.second_of(self.rings.settled[rows]))
+
+    def break_off(self, rows: I64, seconds: I64) -> None:
+        """End these devices' sessions before these seconds, none of which has closed before."""
+        self._breaks.append(Breaks(rows, seconds))
+
+    def broken_off(self) -> list[tuple[bytes, int]]:
+        """Who fell silent since the last conclusion, and before which second sessions ended."""
+        return [
+            (self.keys[row], second)
+            for each in self._breaks
+            for row, second in zip(each.rows.tolist(), each.now_s.tolist(), strict=True)
+        ]
 
     def closed_windows(self) -> ClosedWindows:
         """Windows that closed since the last conclusion and have enough coverage."""

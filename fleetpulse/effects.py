@@ -172,7 +172,8 @@ class Presence:
     heard_us: int
 
 
-SessionKind = Literal["started", "ended"]
+SessionKind = Literal["started", "ended", "withdrawn"]
+"""withdrawn: a recomputation found that it should not have been (never from a step)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class SessionSummary:
 class SessionEvent:
     """A session begins or ends. `session_id` is a function of the device and the start.
 
-    ended_at_us and summary: None while it runs.
+    ended_at_us and summary: None while it runs, and of one that was withdrawn.
     """
 
     partition: int

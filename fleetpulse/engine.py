@@ -152,6 +152,12 @@ class Engine:
             return handles[named]
         return handles[self._leaving(handles, state)]
 
+    def broken_off(self) -> list[tuple[bytes, int]]:
+        """Between the two calls: devices that fell silent, and the seconds before which their
+        sessions ended, whether or not one was open.
+        """
+        return [each for cohort in self.directory.cohorts for each in cohort.broken_off()]
+
     def conclude(self, scores: Sequence[F32]) -> Effects:
         """Take the scores of what `step` answered, in its order; returns the batch's effects."""
         given = iter(scores)

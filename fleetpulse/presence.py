@@ -57,7 +57,7 @@ def fall_silent(
     for _, cohort, mine in directory.groups(gone[directory.row_of[gone] != ABSENT]):
         if cohort.sessions is not None:
             directory.copied[mine] = 0
-            cohort.fall_silent(directory.row_of[mine])
+        cohort.fall_silent(directory.row_of[mine])
 
 
 def resume(directory: Directory, handles: I64, attended_us: int) -> None:

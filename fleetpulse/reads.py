@@ -93,6 +93,20 @@ class AlertRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert, and the view that it is of.
+
+    view_epoch: 0 is the live view; else that of the recomputation that wrote the row last.
+    withdrawn: by that recomputation. log_offset: up to where it read; None: not known any more.
+    """
+
+    row: AlertRow
+    view_epoch: int = 0
+    withdrawn: bool = False
+    log_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRow:
     """One session; ended_at_us and summary are None while it runs."""
 

@@ -17,11 +17,15 @@ from fleetpulse.ports import RecordBatch, Scorer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One step of the engine. scores: of each of `windows` (profiles with a model only)."""
+    """One step of the engine. scores: of each of `windows` (profiles with a model only).
+
+    broken_off: devices that fell silent, and before which second that ended sessions.
+    """
 
     batch: RecordBatch
     windows: list[WindowBatch]
     scores: list[F32]
+    broken_off: list[tuple[bytes, int]]
     effects: Effects
 
 
@@ -61,4 +65,5 @@ def rerun(engine: Engine, batches: Iterable[RecordBatch], scorer: Scorer) -> Ite
         for part in cut_at_controls(batch):
             windows = engine.step(part)
             scores = [scorer.score(each.profile.scorer, each.samples) for each in windows]
-            yield Turn(part, windows, scores, engine.conclude(scores))
+            broken_off = engine.broken_off()
+            yield Turn(part, windows, scores, broken_off, engine.conclude(scores))

@@ -16,18 +16,17 @@ def retire(effects: Effects, directory: Directory, handles: I64) -> None:
     Of passive devices none may have an open alert or session (`Engine.needed`).
     """
     for _, cohort, mine in directory.groups(handles[directory.row_of[handles] != ABSENT]):
-        rows = directory.row_of[mine]
-        for row in rows[cohort.alerts.open[rows]].tolist():
-            clear(effects, cohort, row)
-        if cohort.sessions is not None:
-            ended = cohort.sessions.end(rows)
-            effects.sessions += [session_event(cohort, change) for change in ended]
+        close(effects, cohort, directory.row_of[mine])
     directory.remove(directory.keys[handles].tolist())
 
 
-def clear(effects: Effects, cohort: Cohort, row: int) -> None:
-    """End a device's open alert at its last scored window."""
-    effects.alerts.append(alert_event(cohort, _cleared(cohort, row)))
+def close(effects: Effects, cohort: Cohort, rows: I64) -> None:
+    """End what is open of these rows' devices."""
+    for row in rows[cohort.alerts.open[rows]].tolist():
+        effects.alerts.append(alert_event(cohort, _cleared(cohort, row)))
+    if cohort.sessions is not None:
+        ended = cohort.sessions.end(rows)
+        effects.sessions += [session_event(cohort, change) for change in ended]
 
 
 def _cleared(cohort: Cohort, row: int) -> Transition:

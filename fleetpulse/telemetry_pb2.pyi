@@ -229,7 +229,7 @@ class Alert(_message.Message):
     def __init__(self, alert_id: _Optional[str] = ..., tenant: _Optional[str] = ..., device_id: _Optional[str] = ..., kind: _Optional[_Union[Alert.Kind, str]] = ..., at_us: _Optional[int] = ..., raised_at_us: _Optional[int] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., score: _Optional[float] = ..., peak_score: _Optional[float] = ..., threshold: _Optional[float] = ..., model: _Optional[str] = ..., profile: _Optional[str] = ..., view_epoch: _Optional[int] = ..., supersedes: _Optional[int] = ...) -> None: ...
 
 class DeviceEvent(_message.Message):
-    __slots__ = ("tenant", "device_id", "kind", "at_us", "heard_us", "session")
+    __slots__ = ("tenant", "device_id", "kind", "at_us", "heard_us", "session", "view_epoch", "supersedes")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[DeviceEvent.Kind]
@@ -237,24 +237,30 @@ class DeviceEvent(_message.Message):
         ONLINE: _ClassVar[DeviceEvent.Kind]
         SESSION_STARTED: _ClassVar[DeviceEvent.Kind]
         SESSION_ENDED: _ClassVar[DeviceEvent.Kind]
+        SESSION_WITHDRAWN: _ClassVar[DeviceEvent.Kind]
     KIND_UNSPECIFIED: DeviceEvent.Kind
     OFFLINE: DeviceEvent.Kind
     ONLINE: DeviceEvent.Kind
     SESSION_STARTED: DeviceEvent.Kind
     SESSION_ENDED: DeviceEvent.Kind
+    SESSION_WITHDRAWN: DeviceEvent.Kind
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
     HEARD_US_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
+    VIEW_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDES_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     device_id: str
     kind: DeviceEvent.Kind
     at_us: int
     heard_us: int
     session: Session
-    def __init__(self, tenant: _Optional[str] = ..., device_id: _Optional[str] = ..., kind: _Optional[_Union[DeviceEvent.Kind, str]] = ..., at_us: _Optional[int] = ..., heard_us: _Optional[int] = ..., session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+    view_epoch: int
+    supersedes: int
+    def __init__(self, tenant: _Optional[str] = ..., device_id: _Optional[str] = ..., kind: _Optional[_Union[DeviceEvent.Kind, str]] = ..., at_us: _Optional[int] = ..., heard_us: _Optional[int] = ..., session: _Optional[_Union[Session, _Mapping]] = ..., view_epoch: _Optional[int] = ..., supersedes: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("session_id", "profile", "started_at_us", "ended_at_us", "channels", "scores", "scores_over")

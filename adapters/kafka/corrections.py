@@ -2,7 +2,8 @@
 
 from adapters.kafka.durable import DurableRecord
 from adapters.kafka.encode import encode_alert, encode_rollups, encode_scores
-from fleetpulse.effects import AlertEvent
+from adapters.kafka.encode_events import encode_session
+from fleetpulse.effects import AlertEvent, SessionEvent
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.settings import KafkaSettings
 
@@ -13,6 +14,7 @@ def corrections(
     correction: Correction,
     view_epoch: int,
     alerts: list[AlertEvent],
+    sessions: list[SessionEvent],
 ) -> list[DurableRecord]:
     """All of one promotion. Repeating them is harmless: key, time and epoch name each."""
 
@@ -31,4 +33,6 @@ def corrections(
             found += to(name, encode_rollups(rows, view_epoch=view_epoch))
     for event in alerts:
         found += to("alerts", [encode_alert(event, view_epoch=view_epoch)])
+    for session in sessions:
+        found += to("events", [encode_session(session, view_epoch=view_epoch)])
     return found

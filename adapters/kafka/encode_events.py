@@ -12,6 +12,7 @@ _PRESENCES: Final[dict[PresenceKind, pb.DeviceEvent.Kind]] = {
 _SESSIONS: Final[dict[SessionKind, pb.DeviceEvent.Kind]] = {
     "started": pb.DeviceEvent.SESSION_STARTED,
     "ended": pb.DeviceEvent.SESSION_ENDED,
+    "withdrawn": pb.DeviceEvent.SESSION_WITHDRAWN,
 }
 
 
@@ -26,14 +27,16 @@ def encode_presence(event: Presence) -> bytes:
     ).SerializeToString()
 
 
-def encode_session(event: SessionEvent) -> bytes:
-    """A session's start or end."""
+def encode_session(event: SessionEvent, *, view_epoch: int = 0) -> bytes:
+    """A session's start or end. view_epoch: of a correction; it supersedes the one before it."""
     return pb.DeviceEvent(
         tenant=event.tenant,
         device_id=event.device_id,
         kind=_SESSIONS[event.kind],
         at_us=event.started_at_us if event.ended_at_us is None else event.ended_at_us,
         session=_session(event),
+        view_epoch=view_epoch,
+        supersedes=max(0, view_epoch - 1),
     ).SerializeToString()
 
 

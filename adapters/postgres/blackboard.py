@@ -10,8 +10,10 @@ from psycopg.sql import SQL
 
 from adapters.postgres.connection import connect, unavailable
 from fleetpulse.errors import DatabaseUnavailable
+from fleetpulse.profile import Profile
 from fleetpulse.recompute.job import ATTEMPTS_MAX, Claimed, gives_up, retry_in_s
 from fleetpulse.recompute.ranges import TimeRange
+from fleetpulse.recompute.sessions import gap_us
 
 _DUE: Final = SQL("""
 (state IN ('marked', 'following') AND due_at <= now()
@@ -64,6 +66,15 @@ _LIVE: Final = """
 SELECT min(next_offset) FROM progress
 WHERE topic_id = %s AND partition = %s AND sink IN ('alerts', 'rollups')
 HAVING count(next_offset) = 2
+"""
+# Sessions of a device seldom overlap: of many, the newest few decide.
+_SESSION_BEGIN: Final = """
+SELECT (extract(epoch FROM min(started_at)) * 1000000)::bigint FROM (
+    SELECT started_at, ended_at FROM sessions
+    WHERE tenant = %(tenant)s AND device_id = %(device_id)s AND NOT withdrawn
+        AND started_at < epoch_us(%(from_us)s)
+    ORDER BY started_at DESC LIMIT 16
+) AS newest WHERE ended_at IS NULL OR ended_at >= epoch_us(%(reaching_us)s)
 """
 _OUTBOX: Final = (
     "SELECT id, topic, partition, key, value FROM recompute_outbox ORDER BY id LIMIT %s"
@@ -170,6 +181,19 @@ class Blackboard:
         """What live has committed to PostgreSQL; None: nothing yet."""
         with self.session() as connection:
             row = connection.execute(_LIVE, (topic_id, partition)).fetchone()
+            return row[0] if row else None
+
+    def session_begin(self, job: Claimed, profile: Profile | None) -> int | None:
+        """When the first session started that reaches into the job's range."""
+        gap = gap_us([profile] if profile else [])
+        asked = {
+            "tenant": job.tenant,
+            "device_id": job.device_id,
+            "from_us": job.changed.from_us,
+            "reaching_us": job.changed.from_us - gap,
+        }
+        with self.session() as connection:
+            row = connection.execute(_SESSION_BEGIN, asked).fetchone()
             return row[0] if row else None
 
     def outbox(self, messages_max: int) -> list[Message]:

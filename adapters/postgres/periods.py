@@ -26,12 +26,12 @@ def in_us(column: str) -> Composed:
     )
 
 
-ALERT: Final = SQL("""
-SELECT alert_id, tenant, device_id, {raised_at}, {cleared_at}, {window_start}, {window_end},
+ALERT_COLUMNS: Final = SQL("""
+alert_id, tenant, device_id, {raised_at}, {cleared_at}, {window_start}, {window_end},
     score, peak_score, threshold, model, profile
-FROM alerts
 """).format(**{c: in_us(c) for c in ("raised_at", "cleared_at", "window_start", "window_end")})
-"""The columns of an AlertRow."""
+"""Those of an AlertRow, in its order."""
+ALERT: Final = SQL("SELECT {columns} FROM alerts ").format(columns=ALERT_COLUMNS)
 
 
 def page_by(begun: str, ended: str, name: str) -> Composed:

@@ -13,7 +13,7 @@ FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::bigint[], %s::bigint[])
     AS seen (tenant, device_id, online, at_us, heard_us)
 WHERE devices.tenant = seen.tenant AND devices.device_id = seen.device_id
 """
-# Started and ended are one row; the end alone knows all of it.
+# Started and ended are one row; the end alone knows all of it. What a recomputation wrote stays.
 _SESSION = """
 INSERT INTO sessions (tenant, device_id, session_id, started_at, profile, ended_at, channels,
     count, min, max, mean, std,
@@ -25,7 +25,7 @@ ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
     = (excluded.ended_at, excluded.channels, excluded.count, excluded.min, excluded.max,
         excluded.mean, excluded.std, excluded.score_count, excluded.score_over,
         excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std)
-WHERE excluded.ended_at IS NOT NULL
+WHERE excluded.ended_at IS NOT NULL AND sessions.view_epoch = 0
 """
 
 
@@ -47,10 +47,11 @@ def write_presences(connection: psycopg.Connection[Any], events: list[Presence])
 def write_sessions(connection: psycopg.Connection[Any], events: list[SessionEvent]) -> None:
     """A row per session."""
     with connection.cursor() as cursor:
-        cursor.executemany(_SESSION, [_row(each) for each in events])
+        cursor.executemany(_SESSION, [session_columns(each) for each in events])
 
 
-def _row(event: SessionEvent) -> tuple[Any, ...]:
+def session_columns(event: SessionEvent) -> tuple[Any, ...]:
+    """A session as a row, without its view."""
     s = event.summary
     return (
         event.tenant,

@@ -10,8 +10,9 @@ from psycopg.sql import SQL, Identifier
 
 from adapters.postgres.blackboard import Blackboard
 from adapters.postgres.rollup_sink import RollupTables
+from adapters.postgres.session_promotion import replace_sessions
 from adapters.postgres.time_partitions import TimePartitions
-from fleetpulse.effects import AlertEvent, Resolution
+from fleetpulse.effects import AlertEvent, Resolution, SessionEvent
 from fleetpulse.errors import Fenced
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Claimed
@@ -78,13 +79,14 @@ WHERE tenant = %(tenant)s AND device_id = %(device_id)s
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What Kafka is told: the epoch, the alerts that are other than before, and those that should
-    not have been.
+    """What Kafka is told: the epoch, the alerts that are other than before, those that should not
+    have been, and the sessions of both kinds.
     """
 
     view_epoch: int
     alerts: list[AlertLife]
     withdrawn: list[AlertEvent]
+    sessions: list[SessionEvent]
 
 
 Messages = Callable[[Promoted], list[tuple[str, int, bytes, bytes]]]
@@ -98,6 +100,7 @@ class Promotion:
         self._blackboard = blackboard
         self._rollups = RollupTables()
         self._alerts = TimePartitions("alerts")
+        self._sessions = TimePartitions("sessions")
 
     def promote(
         self,
@@ -111,11 +114,13 @@ class Promotion:
         """All of it in one transaction; answers the view epoch. Fenced when the lease is lost."""
         rows = [*correction.rollups, *correction.withheld]
         with self._blackboard.session() as connection:
-            for partitions in (self._alerts, *self._rollups.of.values()):
+            for partitions in (self._alerts, self._sessions, *self._rollups.of.values()):
                 partitions.forget()  # retention may have dropped one since the last promotion
             self._rollups.prepare(connection, rows)
             raised_us = np.array([x.raised.raised_at_us for x in correction.alerts], np.int64)
             self._alerts.ensure(connection, raised_us)
+            started_us = [each.started_at_us for each in correction.sessions.sessions]
+            self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
                 view_epoch = _next_epoch(connection, job)
                 _advance(connection, job, correction, view_epoch, log_offset, due_s)
@@ -123,8 +128,10 @@ class Promotion:
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
                 withdrawn = _withdraw(connection, job, correction, view_epoch)
+                sessions = replace_sessions(connection, job, correction.sessions, view_epoch)
+                told = Promoted(view_epoch, alerts, withdrawn, sessions)
                 with connection.cursor() as cursor:
-                    cursor.executemany(_OUTBOX, messages(Promoted(view_epoch, alerts, withdrawn)))
+                    cursor.executemany(_OUTBOX, messages(told))
         return view_epoch
 
 

@@ -33,7 +33,7 @@ _DROP: Final = "DROP TABLE IF EXISTS {name}"
 _UNLIST: Final = "DELETE FROM time_partitions WHERE name = %s"
 _OPEN: Final = {
     "alerts": "SELECT EXISTS (SELECT FROM {name} WHERE cleared_at IS NULL AND NOT withdrawn)",
-    "sessions": "SELECT EXISTS (SELECT FROM {name} WHERE ended_at IS NULL)",
+    "sessions": "SELECT EXISTS (SELECT FROM {name} WHERE ended_at IS NULL AND NOT withdrawn)",
 }
 # A job works on whole UTC days from that of its range on.
 _JOBS: Final = """
@@ -111,8 +111,7 @@ def _needed(connection: psycopg.Connection[Any], table: str, name: str) -> bool:
     questions = []
     if table in _OPEN:
         questions.append(connection.execute(_sql(_OPEN[table], table, name)).fetchone())
-    if table != "sessions":  # a recompute leaves them as they are
-        questions.append(connection.execute(_JOBS, (name,)).fetchone())
+    questions.append(connection.execute(_JOBS, (name,)).fetchone())
     return (True,) in questions
 
 

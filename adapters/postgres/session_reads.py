@@ -14,8 +14,10 @@ SELECT session_id, tenant, device_id, profile, {started_at}, {ended_at},
     score_count, score_over, score_min, score_max, score_mean, score_std
 FROM sessions
 """).format(**{column: in_us(column) for column in ("started_at", "ended_at")})
-SESSIONS: Final = _COLUMNS + SQL("WHERE ") + page_by("started_at", "ended_at", "session_id")
-SESSION: Final = _COLUMNS + SQL("WHERE tenant = %s AND session_id = %s")
+SESSIONS: Final = (
+    _COLUMNS + SQL("WHERE NOT withdrawn AND ") + page_by("started_at", "ended_at", "session_id")
+)
+SESSION: Final = _COLUMNS + SQL("WHERE tenant = %s AND session_id = %s AND NOT withdrawn")
 
 
 def row_of(columns: tuple[Any, ...]) -> SessionRow:

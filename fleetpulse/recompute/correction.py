@@ -10,6 +10,7 @@ from fleetpulse.effects import I64, RESOLUTION_S, Resolution, RollupRows, ScoreR
 from fleetpulse.outcome import rollup_rows
 from fleetpulse.recompute.ledger import AlertLife, Ledger, changed_rollups, changed_scores
 from fleetpulse.recompute.ranges import TimeRange, open_buckets
+from fleetpulse.recompute.sessions import SessionCorrection, compare_sessions, ends_us
 from fleetpulse.rollups import Buckets, OpenBucket
 
 FOREVER_US = 1 << 62
@@ -33,6 +34,7 @@ class Correction:
     """Ids that live has given in that time."""
     alert_range: TimeRange
     """Alerts raised in it that are not in `alerts` are withdrawn."""
+    sessions: SessionCorrection
     scores: list[ScoreRows]
     seconds: list[RollupRows]
     minutes: list[RollupRows]
@@ -41,7 +43,7 @@ class Correction:
     """Nothing touched is open any more, and live goes on from the same alert state."""
     settled_us: int
     open_until_us: int
-    """When the next withheld bucket ends; 0: none is."""
+    """When something touched that is open can end at the earliest; 0: nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class RunEnd:
         head = int(self.cohort.rings.head[self.row])
         return head if head == NEVER else (head - 1) * self.cohort.layout.period_ns // 1000
 
+    @property
+    def session_ends_us(self) -> int:
+        """When the session that runs can end at the earliest."""
+        return ends_us(self.cohort, self.row)
+
     def running(self, level: Resolution, start_us: int) -> RollupRows:
         """A bucket that has not ended, as far as it goes."""
         buckets = self.cohort.rollups.levels[level]
@@ -79,6 +86,7 @@ def compare(
     touched: TimeRange,
     reach_us: int,
     exact_from_us: int,
+    gap_us: int,
     before: Ledger,
     after: Ledger,
     live: RunEnd | None,
@@ -88,7 +96,7 @@ def compare(
 
     reach_us: how far behind a sample it still touches a window.
     exact_from_us: both runs lack records from before it; buckets that begin earlier, and alerts
-    that were raised earlier, stay as they are.
+    that were raised earlier, stay as they are. gap_us: see `compare_sessions`.
     """
     settled_us = next_.settled_us
     raised = TimeRange(max(touched.from_us, exact_from_us), max(touched.to_us, settled_us + 1))
@@ -100,6 +108,10 @@ def compare(
         for each in after.alerts.values()
         if each.raised.raised_at_us >= exact_from_us and each.last_us >= touched.from_us
     ]
+    sessions = compare_sessions(touched, exact_from_us, gap_us, before.sessions, after.sessions)
+    open_until_us = [start_us + RESOLUTION_S[level] * 1_000_000 for level, start_us in pending]
+    if sessions.runs:
+        open_until_us.append(next_.session_ends_us)
     ids = {each.raised.alert_id: each for each in alerts}
     return Correction(
         key=after.key,
@@ -109,14 +121,13 @@ def compare(
         alerts_changed=frozenset(x for x, life in ids.items() if before.alerts.get(x) != life),
         alerts_before=list(before.alerts),
         alert_range=raised,
+        sessions=sessions,
         scores=changed_scores(before.scores, after.scores),
         seconds=[rows for rows in changed if rows.resolution == "second"],
         minutes=_exact([rows for rows in changed if rows.resolution == "minute"], exact_from_us),
-        complete=not pending and _same_alert_state(live, next_),
+        complete=not open_until_us and _same_alert_state(live, next_),
         settled_us=settled_us,
-        open_until_us=min(
-            (start_us + RESOLUTION_S[level] * 1_000_000 for level, start_us in pending), default=0
-        ),
+        open_until_us=min(open_until_us, default=0),
     )
 
 

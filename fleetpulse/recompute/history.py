@@ -20,6 +20,8 @@ class Life:
     late: list[Rejection] = field(default_factory=list)
     unused: set[int] = field(default_factory=set)
     """Offsets of its records that were refused, or came while it was paused."""
+    breaks: list[int] = field(default_factory=list)
+    """Seconds before which a silence ended its sessions, in order."""
 
 
 class History:
@@ -35,17 +37,23 @@ class History:
         for key, lives in self.lives.items():
             if lives and engine.directory.find(key) is None:
                 lives[-1].ended = True
+        self._note(turn)
+        self._skip_paused(engine, turn)
+        for gone in turn.effects.forgotten:
+            key = DeviceKey(gone.tenant, gone.device_id).encode()
+            if key in self.lives:
+                self.lives[key] = []
+
+    def _note(self, turn: Turn) -> None:
+        for key, second in turn.broken_off:
+            if found := self.lives.get(key):
+                found[-1].breaks.append(second)
         for each in turn.effects.late:
             if found := self.lives.get(each.key):
                 found[-1].late.append(each)
         for each in turn.effects.dead:
             if found := self.lives.get(each.key):
                 found[-1].unused.add(each.offset)
-        self._skip_paused(engine, turn)
-        for gone in turn.effects.forgotten:
-            key = DeviceKey(gone.tenant, gone.device_id).encode()
-            if key in self.lives:
-                self.lives[key] = []
 
     def _skip_paused(self, engine: Engine, turn: Turn) -> None:
         control = engine.partitions[int(turn.batch.partitions[0])].control

@@ -34,6 +34,17 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the runs need to know: a device's key, and which of its event time is asked for."""
+
+    key: bytes
+    changed: TimeRange
+    cause: Cause
+    done_until_us: int = 0
+    """Event time up to which what is closed is known already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A job in a worker's hands. Whoever has another lease_epoch has lost it."""
 
@@ -59,6 +70,11 @@ class Claimed:
     def key(self) -> bytes:
         """The device's record key."""
         return f"{self.tenant}/{self.device_id}".encode()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What must be computed."""
+        return Wanted(self.key, self.changed, self.cause, self.done_until_us)
 
 
 def follow_in_s(passes: int, open_until_us: int, now_us: int) -> float:

@@ -12,6 +12,7 @@ from fleetpulse.effects import (
     Effects,
     RollupRows,
     ScoreRows,
+    SessionEvent,
     taken,
 )
 from fleetpulse.identity import DeviceKey
@@ -49,9 +50,11 @@ class Ledger:
     scores: list[ScoreRows] = field(default_factory=list)
     rollups: list[RollupRows] = field(default_factory=list)
     alerts: dict[str, AlertLife] = field(default_factory=dict)
+    sessions: dict[str, SessionEvent] = field(default_factory=dict)
+    """The newest event of each: how it began, or all of it."""
 
     def take(self, effects: Effects) -> None:
-        """Keep what is this device's and touched by the range; all of its alerts."""
+        """Keep what is this device's and touched by the range; all alerts and sessions."""
         for scores in effects.scores:
             self.scores += self._touched(scores, scores.window_start_us, scores.window_end_us)
         for rows in effects.rollups:
@@ -65,14 +68,19 @@ class Ledger:
                 self.alerts[event.alert_id] = AlertLife(event)
             elif event.alert_id in self.alerts:
                 self.alerts[event.alert_id].cleared = event
+        for session in effects.sessions:
+            if (session.tenant, session.device_id) == name:
+                self.sessions[session.session_id] = session
 
     def clear(self) -> None:
         """The device was deleted."""
-        self.scores, self.rollups, self.alerts = [], [], {}
+        self.scores, self.rollups, self.alerts, self.sessions = [], [], {}, {}
 
     def within(self, touched: TimeRange) -> "Ledger":
         """The part of it that a shorter range touches."""
-        part = Ledger(self.key, touched, self.done_until_us, alerts=self.alerts)
+        part = Ledger(
+            self.key, touched, self.done_until_us, alerts=self.alerts, sessions=self.sessions
+        )
         part.take(Effects(scores=self.scores, rollups=self.rollups))
         return part
 

@@ -34,14 +34,23 @@ def reach_us(profiles: Iterable[Profile]) -> int:
     )
 
 
-def begin_log_time_us(changed: TimeRange, profile: Profile | None) -> int | None:
+def begin_log_time_us(
+    changed: TimeRange, profile: Profile | None, session_us: int | None
+) -> int | None:
     """The log time from which on records are needed; None: all that there are.
 
-    Buckets begin with their day. Learned statistics go back to the device's first sample.
+    Buckets begin with their day, sessions when none before can have gone on until then. Learned
+    statistics go back to the device's first sample. session_us: when the first session started
+    that reaches the range; None: there is none.
     """
     if profile is None or profile.model is None:
         return None
     first_us = changed.from_us // DAY_US * DAY_US
+    if profile.session is not None:
+        started_us = changed.from_us // 1_000_000 * 1_000_000
+        if session_us is not None:
+            started_us = min(started_us, session_us)
+        first_us = min(first_us, started_us - profile.session.gap_s * 1_000_000)
     return first_us - warm_up_us(profile) - round(profile.future_bound_s * 1e6)
 
 

@@ -4,6 +4,8 @@ Samples wait until nothing that is on time can come before them. Records that co
 beforehand and join the samples of their time.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from fleetpulse.cohort import Cohort
@@ -15,24 +17,43 @@ from fleetpulse.pieces import Pieces
 from fleetpulse.ports import Scorer
 from fleetpulse.profile import Profile
 from fleetpulse.ragged import in_turns, ragged_range
-from fleetpulse.retirement import clear
+from fleetpulse.retirement import close
 
 WAITING_MAX = 8192
 """Samples that may wait; then those that nothing can precede are handed on."""
+Watch = Callable[[Profile, I64, F32], None]
+"""Is shown slots in ascending order, and their samples, NaN where a channel has none."""
+
+
+def unwatched(profile: Profile, slots: I64, samples: F32) -> None:
+    """Nobody looks."""
 
 
 class Repair:
     """One life of a device, in order, through a cohort of its own."""
 
     def __init__(
-        self, key: bytes, partition: int, profile: Profile, scorer: Scorer, *, hold_slots: int
+        self,
+        key: bytes,
+        partition: int,
+        profile: Profile,
+        scorer: Scorer,
+        *,
+        hold_slots: int,
+        breaks: Iterable[int] = (),
+        watch: Watch = unwatched,
     ) -> None:
-        """hold_slots: how far behind the newest sample one may come without being expected."""
+        """hold_slots: how far behind the newest sample one may come without being expected.
+
+        breaks: seconds before which silences end sessions.
+        """
         self.cohort = Cohort(profile)
         self.row = self.cohort.add(key, partition)
         self._decoder = Decoder(profile)
         self._scorer = scorer
         self._hold = hold_slots
+        self._breaks = np.sort(np.fromiter(breaks, np.int64))
+        self._watch = watch
         self._waiting = [_Samples.none(len(profile.channels))]
         self._late = _Samples.none(len(profile.channels))
         self._head = NEVER
@@ -59,8 +80,8 @@ class Repair:
         """Hand on the rest. ended: the device went on under another profile."""
         effects = Effects()
         self._hand_on(_END, effects)
-        if ended and self.cohort.alerts.open[self.row]:
-            clear(effects, self.cohort, self.row)
+        if ended:
+            close(effects, self.cohort, np.array([self.row]))
         return effects
 
     def _decoded(self, offsets: I64, log_time_us: I64, values: list[bytes]) -> "_Samples":
@@ -94,7 +115,9 @@ class Repair:
 
     def _absorb(self, slots: I64, samples: F32, effects: Effects) -> None:
         cohort = self.cohort
+        self._watch(cohort.profile, slots, samples)
         cohort.absorb(_pieces(self.row, slots, samples, cohort.profile.block_samples_max))
+        self._break_off()
         windows = cohort.closed_windows()
         if cohort.zscores is not None:
             scores = cohort.zscores.score(windows.rows, windows.samples)
@@ -103,6 +126,15 @@ class Repair:
         else:
             scores = np.empty(0, np.float32)
         add_effects(effects, cohort, cohort.conclude(windows, scores))
+
+    def _break_off(self) -> None:
+        """Let silences end sessions, as soon as all seconds before them have closed."""
+        settled = self.cohort.rings.settled[[self.row]]
+        now_s = int(self.cohort.layout.second_of(settled)[0])
+        due = int(np.searchsorted(self._breaks, now_s, side="right"))
+        if due:
+            self.cohort.break_off(np.full(due, self.row, np.int64), self._breaks[:due])
+            self._breaks = self._breaks[due:]
 
 
 _END = np.iinfo(np.int64).max

@@ -9,17 +9,18 @@ from fleetpulse.identity import DeviceKey
 from fleetpulse.ports import RecordBatch, Scorer
 from fleetpulse.recompute.correction import FOREVER_US, Correction, RunEnd, compare
 from fleetpulse.recompute.history import History, Life
-from fleetpulse.recompute.job import Claimed
+from fleetpulse.recompute.job import Wanted
 from fleetpulse.recompute.ledger import Ledger
 from fleetpulse.recompute.ranges import TimeRange, reach_us, warm_up_us
-from fleetpulse.recompute.repair import Repair
+from fleetpulse.recompute.repair import Repair, Watch, unwatched
+from fleetpulse.recompute.sessions import gap_us
 from fleetpulse.rerun import Turn
 
 
 class LiveRun:
     """The engine's run over the span, remembered as far as the jobs need it."""
 
-    def __init__(self, engine: Engine, jobs: Sequence[Claimed]) -> None:
+    def __init__(self, engine: Engine, jobs: Sequence[Wanted]) -> None:
         self.engine = engine
         self.history = History(frozenset(job.key for job in jobs))
         self.ledgers = {
@@ -47,11 +48,17 @@ class NextRun:
     """The second pass over the same records: each device's, repaired."""
 
     def __init__(
-        self, live: LiveRun, jobs: Sequence[Claimed], partition: int, scorer: Scorer
+        self,
+        live: LiveRun,
+        jobs: Sequence[Wanted],
+        partition: int,
+        scorer: Scorer,
+        watch: Watch = unwatched,
     ) -> None:
+        """watch: is shown all samples in the order in which they are computed."""
         self._live = live
         self._devices = {
-            job.key: _Device(job, _lives(live, job), partition, scorer)
+            job.key: _Device(job, _lives(live, job), partition, scorer, watch)
             for job in jobs
             if live.history.lives[job.key]
         }
@@ -62,6 +69,12 @@ class NextRun:
             at = np.flatnonzero(np.fromiter((k == key for k in batch.keys), bool, len(batch)))
             if len(at):
                 device.take(batch.take(at))
+
+    def ledgers(self) -> dict[bytes, Ledger]:
+        """What next says of each device, once all is taken; instead of `corrections`."""
+        for device in self._devices.values():
+            device.finish()
+        return {key: device.ledger for key, device in self._devices.items()}
 
     def corrections(self, from_us: int) -> dict[bytes, Correction]:
         """What to promote, once all is taken; nothing for a device that the span does not have.
@@ -78,6 +91,7 @@ class NextRun:
                 device.touched,
                 device.reach_us,
                 from_us + exact_us if from_us else 0,
+                gap_us(life.profile for life in device.lives + self._live.history.lives[key]),
                 before,
                 device.ledger,
                 self._live.end(key),
@@ -86,24 +100,28 @@ class NextRun:
         return found
 
 
-def _lives(live: LiveRun, job: Claimed) -> list[Life]:
+def _lives(live: LiveRun, job: Wanted) -> list[Life]:
     """As they were; or, for a changed profile, as if the newest had been there all the time."""
     lives = live.history.lives[job.key]
     if job.cause != "profile" or lives[-1].ended:
         return lives
     late = [each for life in lives for each in life.late]
     unused = {offset for life in lives for offset in life.unused}
-    return [Life(lives[-1].profile, lives[0].begin, late=late, unused=unused)]
+    breaks = [second for life in lives for second in life.breaks]
+    return [Life(lives[-1].profile, lives[0].begin, late=late, unused=unused, breaks=breaks)]
 
 
 class _Device:
     """One device's lives, repaired one after the other."""
 
-    def __init__(self, job: Claimed, lives: list[Life], partition: int, scorer: Scorer) -> None:
+    def __init__(
+        self, job: Wanted, lives: list[Life], partition: int, scorer: Scorer, watch: Watch
+    ) -> None:
         self.lives = lives
         self._job = job
         self._partition = partition
         self._scorer = scorer
+        self._watch = watch
         profiles = [life.profile for life in lives]
         self.reach_us = reach_us(profiles)
         self.touched = TimeRange(job.changed.from_us, job.changed.to_us + self.reach_us)
@@ -136,7 +154,13 @@ class _Device:
     def _begin(self, life: Life) -> Repair:
         hold_slots = -(-self._hold_ns // life.profile.period_ns)
         repair = Repair(
-            self._job.key, self._partition, life.profile, self._scorer, hold_slots=hold_slots
+            self._job.key,
+            self._partition,
+            life.profile,
+            self._scorer,
+            hold_slots=hold_slots,
+            breaks=life.breaks,
+            watch=self._watch,
         )
         repair.expect(
             np.array([each.offset for each in life.late], np.int64),

@@ -25,7 +25,7 @@ from fleetpulse.effects import F32, Effects
 from fleetpulse.engine import Engine, PartitionState
 from fleetpulse.identity import partition_of
 from fleetpulse.ports import Advance
-from fleetpulse.profile import AlertRule, Profile, WindowSpec
+from fleetpulse.profile import AlertRule, Profile, SessionSpec, WindowSpec
 from fleetpulse.rerun import rerun
 from fleetpulse.settings import KafkaSettings, PostgresSettings, RecomputeSettings, Settings
 from fleetpulse.telemetry_pb2 import Assignment
@@ -38,6 +38,7 @@ PROFILE = Profile(
     name="pump", channels=("a", "b"), rate_hz=10, lateness_ms=500, block_samples_max=50,
     past_bound_s=1e6, rate_limit=None, window=WindowSpec(size=16, hop=8, coverage_min=0.6),
     model="any@1", alert=AlertRule(threshold=6.0, raise_after=1, clear_after=1, dedup_s=0),
+    session=SessionSpec(channel="a", above=11.5, gap_s=20),
 )  # fmt: skip
 FRAME = 50
 """Samples: 5 s."""
@@ -71,9 +72,12 @@ class Plant:
 
     def send(self, *numbers: int, seed: int = 1) -> None:
         """Frames of the device by number, each 5 s long."""
+        self.produce(*(frame(PROFILE, seed, n * FRAME, FRAME, t0_us=self.t0_us) for n in numbers))
+
+    def produce(self, *values: bytes) -> None:
+        """Records of the device."""
         producer = Producer(producer_config(self.settings.kafka, client_id="test"))
-        for number in numbers:
-            value = frame(PROFILE, seed, number * FRAME, FRAME, t0_us=self.t0_us)
+        for value in values:
             producer.produce(self.settings.kafka.topic("telemetry"), value, KEY, PARTITION)
         producer.flush(20)
 
@@ -142,10 +146,18 @@ class Plant:
                 f"SELECT {columns} FROM rollup_{resolution} WHERE NOT withheld ORDER BY bucket"
             )
         ]
-        return found + self.rows(
+        found += self.rows(
             "SELECT alert_id, raised_at, cleared_at, window_start, score, peak_score FROM alerts"
             " WHERE NOT withdrawn ORDER BY raised_at"
         )
+        return found + [
+            ("session", *map(repr, row))
+            for row in self.rows(
+                "SELECT session_id, started_at, ended_at, channels, count, min, max, mean, std,"
+                " score_count, score_over, score_min, score_max, score_mean, score_std"
+                " FROM sessions WHERE NOT withdrawn ORDER BY started_at"
+            )
+        ]
 
     def topic(self, name: str) -> list[tuple[bytes, bytes]]:
         """Keys and values."""
@@ -174,7 +186,7 @@ def a_plant(kafka: KafkaSettings, database: PostgresSettings, ends: ExitStack) -
     with psycopg.connect(dsn) as connection:
         connection.execute(
             "TRUNCATE recompute_jobs, recompute_marks, recompute_views, recompute_outbox, progress,"
-            " alerts, devices, rollup_minute, rollup_hour, rollup_day"
+            " alerts, devices, sessions, rollup_minute, rollup_hour, rollup_day"
         )
     # ten in the evening, two days ago
     t0_us = (time.time_ns() // 86_400_000_000_000 * 24 - 26) * 3_600_000_000

@@ -33,6 +33,7 @@ def test_readers_see_the_old_view_or_the_new_one(plants: Callable[[], Plant]) ->
             f"(SELECT sum(count[1]) FROM rollup_{each} WHERE NOT withheld)"
             for each in ("minute", "hour", "day")
         ]
+        counts.append("(SELECT sum(count[1]) FROM sessions WHERE NOT withdrawn)")
         with psycopg.connect(plant.dsn, autocommit=True) as connection:
             while not done.is_set():
                 seen.update(connection.execute(f"SELECT {', '.join(counts)}").fetchall())
@@ -50,7 +51,8 @@ def test_readers_see_the_old_view_or_the_new_one(plants: Callable[[], Plant]) ->
         done.set()
         reader.join(10)
     assert len(seen) == 2, "before and after, nothing in between"
-    assert all(len(set(row)) == 1 for row in seen), "minutes, hours and the day agree"
+    assert all(len(set(row[:3])) == 1 for row in seen), "minutes, hours and the day agree"
+    assert len({row[3] for row in seen}) == 2, "sessions changed with them"
 
 
 def test_a_person_marks_devices_and_sees_their_jobs(plant: Plant) -> None:

@@ -1,6 +1,9 @@
 """Columnar encoding against the protobuf library: any batch reads back as it went in."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +28,7 @@ from fleetpulse.effects import (
     Resolution,
     RollupRows,
     ScoreRows,
+    SessionKind,
 )
 from fleetpulse.profile import AlertRule, Profile
 from tests.contracts.cases import T0_US, session
@@ -163,3 +167,12 @@ def test_a_session_starts_with_nothing_but_its_start() -> None:
     assert message.at_us == message.session.started_at_us == T0_US + 180_000_000
     assert message.session.ended_at_us == 0
     assert not message.session.HasField("scores")
+
+
+@pytest.mark.parametrize("kind", ["started", "ended", "withdrawn"])
+def test_a_correction_of_a_session_names_its_view(kind: SessionKind) -> None:
+    event = replace(session(3, ended=kind == "ended"), kind=kind)
+    message = pb.DeviceEvent.FromString(encode_session(event, view_epoch=3))
+    assert pb.DeviceEvent.Kind.Name(message.kind) == f"SESSION_{kind.upper()}"
+    assert (message.view_epoch, message.supersedes) == (3, 2)
+    assert message.session.session_id == event.session_id

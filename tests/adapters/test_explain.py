@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from actors.explain import Explanation, explain
+from actors.explain import explain
+from actors.explanation import Explanation
 from actors.rerun import Again, Span
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.client import producer_config
@@ -18,7 +19,7 @@ from fleetpulse.effects import F32, AlertEvent
 from fleetpulse.errors import InputError
 from fleetpulse.identity import partition_of
 from fleetpulse.profile import AlertRule, Profile, WindowSpec, ZScoreSpec
-from fleetpulse.reads import AlertRow
+from fleetpulse.reads import AlertRow, StoredAlert
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.telemetry_pb2 import Assignment
 from tests.core.logs import fake_scores, frame
@@ -97,7 +98,7 @@ def row(event: AlertEvent) -> AlertRow:
 
 def test_each_alert_comes_again_with_the_same_bits(again: Again, alerts: list[AlertRow]) -> None:
     for alert in (alerts[0], alerts[-1]):
-        found = explain(again, alert)
+        found = explain(again, StoredAlert(alert))
         assert found.same_bits, f"{found.score} instead of {alert.score}"
         assert found.profile.ref == alert.profile
         assert_consistent(found)
@@ -105,7 +106,7 @@ def test_each_alert_comes_again_with_the_same_bits(again: Again, alerts: list[Al
 
 def assert_consistent(found: Explanation) -> None:
     """Window, records and decision belong together."""
-    alert, rule = found.stored, found.profile.alert
+    alert, rule = found.stored.row, found.profile.alert
     assert found.window.shape == (16, 2)
     assert not np.isnan(found.window).any()
     if found.profile.model:
@@ -121,11 +122,11 @@ def assert_consistent(found: Explanation) -> None:
 
 def test_another_stored_score_is_noticed(again: Again, alerts: list[AlertRow]) -> None:
     wrong = float(np.nextafter(np.float32(alerts[0].score), np.float32(9)))
-    assert not explain(again, replace(alerts[0], score=wrong)).same_bits
+    assert not explain(again, StoredAlert(replace(alerts[0], score=wrong))).same_bits
 
 
 def test_an_alert_that_the_log_does_not_give_is_said_so(
     again: Again, alerts: list[AlertRow]
 ) -> None:
     with pytest.raises(InputError, match="is not in what is left of partition"):
-        explain(again, replace(alerts[0], alert_id="0" * 32))
+        explain(again, StoredAlert(replace(alerts[0], alert_id="0" * 32)))

@@ -137,6 +137,15 @@ def test_a_session_that_runs_has_no_end(
     assert row == (None, None, None)
 
 
+def test_live_does_not_end_a_session_that_a_recomputation_wrote(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    write(alerts, Effects(sessions=[session(5, ended=False)]))
+    database.execute("UPDATE sessions SET view_epoch = 1")
+    write(alerts, Effects(sessions=[session(5, ended=True)]))
+    assert database.execute("SELECT ended_at, view_epoch FROM sessions").fetchall() == [(None, 1)]
+
+
 def test_a_failing_row_leaves_no_progress(
     database: psycopg.Connection, alerts: PostgresAlertSink
 ) -> None:
@@ -248,6 +257,7 @@ def test_an_alert_is_found_by_its_id_alone(
     write(alerts, Effects(alerts=[alert(5), alert(6), alert(5, cleared=True)]))
     found = find_alert(dsn, alert(5).alert_id)
     assert found is not None
-    assert found.raised_at_us == alert(5).raised_at_us
-    assert found.cleared_at_us == alert(5, cleared=True).at_us
+    assert (found.view_epoch, found.withdrawn, found.log_offset) == (0, False, None)
+    assert found.row.raised_at_us == alert(5).raised_at_us
+    assert found.row.cleared_at_us == alert(5, cleared=True).at_us
     assert find_alert(dsn, "none") is None

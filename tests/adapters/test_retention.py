@@ -136,6 +136,15 @@ def test_what_is_open_holds_its_partition(
     assert count(database, table) == 0
 
 
+def test_a_withdrawn_session_holds_nothing(
+    database: psycopg.Connection, alerts: PostgresAlertSink, retention: PostgresRetention
+) -> None:
+    write(alerts, Effects(sessions=[session(1, ended=False)]))
+    database.execute("UPDATE sessions SET withdrawn = true, view_epoch = 1")
+    long_ago(database)
+    assert [name.rpartition("_20")[0] for name in retention.tend()] == ["sessions"]
+
+
 def test_an_unfinished_recompute_holds_what_it_works_on(
     database: psycopg.Connection, rollups: PostgresRollupSink, retention: PostgresRetention
 ) -> None:

@@ -2,29 +2,25 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetpulse.effects import F32, Effects
+from fleetpulse.effects import Effects
 from fleetpulse.identity import DeviceKey, partition_of
-from fleetpulse.profile import AlertRule, Profile, WindowSpec, ZScoreSpec
-from fleetpulse.recompute.job import Claimed
+from fleetpulse.profile import AlertRule, Profile, SessionSpec, WindowSpec, ZScoreSpec
 from fleetpulse.recompute.ranges import TimeRange
-from fleetpulse.recompute.runs import LiveRun, NextRun
-from fleetpulse.rerun import engine_at, of_devices, rerun
 from fleetpulse.telemetry_pb2 import Telemetry
 from tests.core.logs import (
     PARTITIONS,
     T0_US,
     Log,
     difference,
-    fake_scores,
     feed,
     frame,
     fresh_engine,
 )
+from tests.core.repairs import repaired
 
 DEVICE = "pump-1"
 KEY = DeviceKey("default", DEVICE).encode()
@@ -32,16 +28,12 @@ PARTITION = partition_of(KEY, PARTITIONS)
 PROFILE = Profile(
     name="machine", channels=("a", "b"), rate_hz=50, lateness_ms=200, block_samples_max=12,
     future_bound_s=3600, window=WindowSpec(size=16, hop=5, coverage_min=0.5), model="any@1",
-    alert=AlertRule(threshold=1.5, raise_after=1, clear_after=1, dedup_s=1),
+    alert=AlertRule(threshold=1.5, raise_after=1, clear_after=1, dedup_s=1), offline_after_s=5,
+    session=SessionSpec(channel="a", above=5, gap_s=1),
 )  # fmt: skip
 LEARNING = PROFILE.model_copy(update={"model": None, "zscore": ZScoreSpec(warmup_windows=2)})
 ALL_TIME = TimeRange(0, 1 << 60)
 NOW_US = T0_US + 3_000_000_000
-
-
-class FakeModel:
-    def score(self, model: str, samples: F32) -> F32:
-        return fake_scores(samples)
 
 
 def log_of(profile: Profile, values: list[bytes]) -> Log:
@@ -52,32 +44,12 @@ def log_of(profile: Profile, values: list[bytes]) -> Log:
     return log
 
 
-def repaired(log: Log, cut: int = 1_000_000) -> Effects:
-    """What a recomputation of all of it finds. cut: records per batch."""
-    whole = log.batch()
-    mine = whole.take(np.flatnonzero(whole.partitions == PARTITION))
-    batches = [mine.slice(at, min(at + cut, len(mine))) for at in range(0, len(mine), cut)]
-    engine = engine_at(PARTITION, PARTITIONS, [])
-    job = Claimed(1, "default", DEVICE, PARTITION, ALL_TIME, "person", 1, 1, 0, 0, 0, 0)
-    live = LiveRun(engine, [job])
-    for turn in rerun(engine, of_devices(batches, frozenset({KEY})), FakeModel()):
-        live.take(turn)
-    found = NextRun(live, [job], PARTITION, FakeModel())
-    for batch in of_devices(batches, frozenset({KEY})):
-        found.take(batch)
-    found.corrections(0)
-    ledger = found._devices[KEY].ledger
-    alerts = [
-        event
-        for life in ledger.alerts.values()
-        for event in (life.raised, life.cleared)
-        if event is not None
-    ]
-    return Effects(scores=ledger.scores, rollups=ledger.rollups, alerts=alerts)
-
-
 def results(effects: Effects) -> Effects:
-    return replace(effects, dead=[], late=[], devices=[])
+    """What a recomputation may change; of each session its newest event."""
+    sessions = {each.session_id: each for each in effects.sessions}
+    return replace(
+        effects, dead=[], late=[], devices=[], presences=[], sessions=list(sessions.values())
+    )
 
 
 def orderly(profile: Profile, values: list[bytes]) -> Effects:
