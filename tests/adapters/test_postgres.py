@@ -251,3 +251,11 @@ def test_an_alert_is_found_by_its_id_alone(
     assert found.raised_at_us == alert(5).raised_at_us
     assert found.cleared_at_us == alert(5, cleared=True).at_us
     assert find_alert(dsn, "none") is None
+
+
+def test_a_claim_rehearses_an_alert_and_leaves_none(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    alerts.claim([0])
+    alerts.claim([0])
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (0,)
