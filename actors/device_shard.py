@@ -8,7 +8,6 @@ import faulthandler
 import gc
 import logging
 import os
-import pickle
 import sys
 import time
 from collections.abc import Callable
@@ -17,12 +16,11 @@ from threading import Event, Thread
 import ray
 
 from actors.door import Answer, Door, DoorAddress
-from actors.feed import Publish
+from actors.hub_client import HubCaller
 from actors.live_hub import connect_live_hub
 from actors.memory import keep_memory
 from actors.meter import Meter
 from actors.quarantine import Quarantine
-from actors.shard_actors import Handle
 from actors.wiring import Incarnation, incarnate
 from fleetpulse.errors import Fenced, RetryLater
 from fleetpulse.live import LiveUpdate, LiveWish, ShardStatus
@@ -116,13 +114,9 @@ class DeviceShard:
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
     def _incarnate(self, slot: int, meter: Meter) -> None:
+        publish = Publisher()
         incarnation = incarnate(
-            self._settings,
-            slot,
-            self._scorer,
-            meter,
-            self._quarantine,
-            publisher(),
+            self._settings, slot, self._scorer, meter, self._quarantine, publish
         )
         self._incarnation = incarnation
         try:
@@ -132,23 +126,35 @@ class DeviceShard:
         finally:
             self._incarnation = None
             incarnation.close()
+            publish.close()
 
 
-def publisher(connect: Callable[[], Handle] = connect_live_hub) -> Publish:
+def hub_address() -> DoorAddress:
+    """Where the live hub's door is. Raises ValueError while there is no hub."""
+    address: DoorAddress = ray.get(connect_live_hub().door.remote(), timeout=PUBLISH_TIMEOUT_S)
+    return address
+
+
+class Publisher:
     """Publishes to the live hub. Finds it once, and again after a failure: it may be another."""
-    hub: Handle = None
 
-    def publish(update: LiveUpdate) -> LiveWish:
-        nonlocal hub
-        if hub is None:
-            hub = connect()
+    def __init__(self, find: Callable[[], DoorAddress] = hub_address) -> None:
+        self._find = find
+        self._hub: HubCaller | None = None
+
+    def __call__(self, update: LiveUpdate) -> LiveWish:
+        """What the hub wants from now on."""
+        if self._hub is None:
+            self._hub = HubCaller(self._find(), PUBLISH_TIMEOUT_S)
         try:
-            pushed = hub.push.remote(pickle.dumps(update, pickle.HIGHEST_PROTOCOL))
-            answer: bytes = ray.get(pushed, timeout=PUBLISH_TIMEOUT_S)
+            wish: LiveWish = self._hub.call("publish", update)
         except Exception:
-            hub = None
+            self.close()
             raise
-        wish: LiveWish = pickle.loads(answer)  # noqa: S301 - of our own hub
         return wish
 
-    return publish
+    def close(self) -> None:
+        """Hang up; the next call finds the hub anew."""
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            hub.close()

@@ -60,7 +60,7 @@ class Door:
         with self._lock:
             callers = [self._listener, *self._callers]
         for each in callers:
-            _hang_up(each)
+            hang_up(each)
 
     def _accept(self) -> None:
         while True:
@@ -70,7 +70,7 @@ class Door:
                 return
             if not self._room.acquire(blocking=False):
                 logger.warning("a caller is sent away: %d are being answered", CALLERS_MAX)
-                _hang_up(caller)
+                hang_up(caller)
                 continue
             with self._lock:
                 self._callers.add(caller)
@@ -81,28 +81,28 @@ class Door:
             caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             caller.settimeout(SEND_TIMEOUT_S)
-            if hmac.compare_digest(_exactly(caller, TOKEN_BYTES), self.address.token):
+            if hmac.compare_digest(exactly(caller, TOKEN_BYTES), self.address.token):
                 self._converse(caller)
         except OSError:
             pass  # the caller has gone, or is too slow to be waited for
         finally:
             with self._lock:
                 self._callers.discard(caller)
-            _hang_up(caller)
+            hang_up(caller)
             self._room.release()
 
     def _converse(self, caller: socket.socket) -> None:
         while True:
             caller.settimeout(None)
-            (length,) = REQUEST.unpack(_exactly(caller, REQUEST.size))
+            (length,) = REQUEST.unpack(exactly(caller, REQUEST.size))
             if length > KEY_BYTES_MAX:
                 return
             caller.settimeout(SEND_TIMEOUT_S)
-            answer = pickle.dumps(self._view(_exactly(caller, length)), pickle.HIGHEST_PROTOCOL)
+            answer = pickle.dumps(self._view(exactly(caller, length)), pickle.HIGHEST_PROTOCOL)
             caller.sendall(ANSWER.pack(len(answer)) + answer)
 
 
-def _exactly(caller: socket.socket, size: int) -> bytes:
+def exactly(caller: socket.socket, size: int) -> bytes:
     """The next `size` bytes; raises ConnectionError when the caller hangs up before."""
     got = b""
     while len(got) < size:
@@ -113,7 +113,7 @@ def _exactly(caller: socket.socket, size: int) -> bytes:
     return got
 
 
-def _hang_up(connection: socket.socket) -> None:
+def hang_up(connection: socket.socket) -> None:
     """Also wakes the thread that waits for it."""
     with suppress(OSError):  # it was not connected any more
         connection.shutdown(socket.SHUT_RDWR)

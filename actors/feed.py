@@ -132,6 +132,8 @@ class LiveFeed:
             self._telling = False
 
     def _turn(self, status: Callable[[], ShardStatus], *, closing: bool) -> None:
+        if not self._tell_news():
+            return
         # Half an interval early rather than as much late: while a device is watched, it is
         # asked once per interval.
         due = closing or self._until_due_s() < INTERVAL_S / 2 or self._picture.full
@@ -140,13 +142,16 @@ class LiveFeed:
             status=status() if due else None,
             picture=self._picture.drawn() if due else None,
             scores=scores,
-            alerts=self._dated(_drained(self._alerts)),
-            events=_drained(self._events),
             samples=_drained(self._samples),
             forgotten=forgotten,
         )
         if not update.empty:
             self._tell(update)
+
+    def _tell_news(self) -> bool:
+        """Alerts and events, ahead of what takes longer; False if the hub is away."""
+        news = LiveUpdate(alerts=self._dated(_drained(self._alerts)), events=_drained(self._events))
+        return news.empty or self._tell(news)
 
     def _urgent(self) -> bool:
         waits = self._alerts or self._events or self._forgotten or len(self._decided) >= CROWD
@@ -168,8 +173,8 @@ class LiveFeed:
         self._picture.forget(forgotten)
         return forgotten, _scores_of(steps, self._watched) if self._watched else []
 
-    def _tell(self, update: LiveUpdate) -> None:
-        """What must not be lost is kept for the next time if the hub does not answer."""
+    def _tell(self, update: LiveUpdate) -> bool:
+        """Whether the hub took it; if not, what must not be lost is kept for the next time."""
         begun_s = time.monotonic()
         try:
             wish = self._publish(update)
@@ -182,7 +187,7 @@ class LiveFeed:
                 if self._picture.full:
                     self._picture = Picture()  # its devices come again with their next second
                 self._changed.wait_for(lambda: self._closing, RETRY_S)
-            return
+            return False
         if update.picture is not None:
             self._picture, self._pictured_s = Picture(), begun_s
         self._picture_s = wish.picture_s
@@ -190,6 +195,7 @@ class LiveFeed:
             seen_us = self._seen_us.copy()  # one step: the loop adds to it meanwhile
             self._seen_us = {k: v for k, v in seen_us.items() if k in wish.watched}
             self._watched = wish.watched
+        return True
 
     def _dated(self, alerts: list[AlertEvent]) -> list[LiveAlert]:
         """By the wall clock: what an alert is depends on the log, whom it calls does not."""

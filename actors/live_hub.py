@@ -5,7 +5,6 @@ alerts and events are kept by number, so that a reader asks again from the last 
 """
 
 import asyncio
-import pickle
 import time
 import uuid
 from collections import deque
@@ -15,6 +14,8 @@ from typing import Any, Final
 
 import ray
 
+from actors.door import DoorAddress
+from actors.hub_door import HubDoor
 from actors.live_fleet import FleetSummary, FleetTable, LiveFleet
 from fleetpulse.effects import AlertEvent, DeviceEvent
 from fleetpulse.live import LiveSamples, LiveScore, LiveUpdate, LiveWish
@@ -91,7 +92,10 @@ class _Reader:
 class LiveHub:
     """Runs in one event loop; no call waits for another reader or shard."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str | None = None) -> None:
+        """host: where its door listens; None: on the address of this Ray node."""
+        self._host = host
+        self._door = HubDoor({"publish": self.publish, "poll": self.poll})
         self._id = uuid.uuid4().hex
         self._fleet = LiveFleet()
         self._kept: deque[NumberedAlert | NumberedEvent] = deque(maxlen=ALERTS_MAX)
@@ -100,12 +104,14 @@ class LiveHub:
         self._news = asyncio.Event()
         self._looked_s = -LOOK_S
 
-    async def push(self, pickled: bytes) -> bytes:
-        """`publish` over the wire. Ray passes bytes on as they are; objects it would pickle in
-        Python, at several times the cost.
-        """
-        update: LiveUpdate = pickle.loads(pickled)  # noqa: S301 - of our own shards
-        return pickle.dumps(await self.publish(update), pickle.HIGHEST_PROTOCOL)
+    async def door(self) -> DoorAddress:
+        """Where `publish` and `poll` are called: see actors/hub_door.py."""
+        host: str = self._host or ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        return await self._door.open(host)
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        await self._door.close()
 
     async def publish(self, update: LiveUpdate) -> LiveWish:
         """Take a shard's push; answers what is wanted of it."""

@@ -198,8 +198,8 @@ def _writers(
     backlog_max = settings.commit_backlog_max
 
     def alerts_written(effects: Effects, advance: Mapping[int, Advance]) -> None:
+        feed.committed(effects)  # first: the trace writes a file, and the disk may be busy
         trace.committed(sinks.alerts.name, advance)
-        feed.committed(effects)
 
     def kafka_written(_: Effects, advance: Mapping[int, Advance]) -> None:
         trace.committed(sinks.kafka.name, advance)

@@ -1,19 +1,17 @@
 """When each alert became visible: committed in PostgreSQL, and received over the WebSocket."""
 
-import json
-import time
+import subprocess
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Any
 
 import psycopg
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.child import said, start_module
+from benchmarks.stack import MeasuredStack
 from fleetpulse.errors import SetupError
 
 _POLL_S = 0.25
-_OPEN_TIMEOUT_S = 10.0
+_END_TIMEOUT_S = 5.0
 _REMEDY = "start the whole stack with `fleetpulse up`"
 # The row's transaction until the alert is cleared; track_commit_timestamp must be on.
 _COMMITTED = """
@@ -37,26 +35,31 @@ class VisibleAlert:
 
 @dataclass(slots=True)
 class AlertWatch:
-    """Watches the alerts of devices whose id begins with `prefix`. url: of the page."""
+    """Watches the alerts of devices whose id begins with `prefix`."""
 
-    dsn: str
-    url: str
+    stack: MeasuredStack
     prefix: str
     _committed: dict[str, tuple[bytes, int, int]] = field(default_factory=dict)
-    _received: dict[str, int] = field(default_factory=dict)
     _stop: Event = field(default_factory=Event)
-    _threads: list[Thread] = field(default_factory=list)
+    _poller: Thread | None = None
+    _socket: "subprocess.Popen[str] | None" = None
 
     def start(self) -> None:
         """Watch from here on; raises SetupError when the socket cannot be opened."""
-        address = self.url.replace("http", "ws", 1).rstrip("/") + "/ws"
-        try:
-            socket = connect(address, open_timeout=_OPEN_TIMEOUT_S)
-        except (OSError, WebSocketException) as error:
-            raise SetupError(f"{address} does not answer: {error}", remedy=_REMEDY) from error
-        socket.send(json.dumps({"subscribe": "alerts"}))
-        self._begin(self._poll)
-        self._begin(self._listen, socket)
+        address = self.stack.page.replace("http", "ws", 1).rstrip("/") + "/ws"
+        self._socket = start_module(
+            self.stack.settings,
+            "benchmarks.alert_socket",
+            address,
+            stack_id=self.stack.stack_id,
+            told=True,
+        )
+        assert self._socket.stdout is not None
+        problem = said(self._socket, self._socket.stdout.readline()).get("problem")
+        if problem:
+            raise SetupError(problem, remedy=_REMEDY)
+        self._poller = Thread(target=self._poll, name="alert-watch", daemon=True)
+        self._poller.start()
 
     @property
     def count(self) -> int:
@@ -66,36 +69,22 @@ class AlertWatch:
     def stop(self) -> list[VisibleAlert]:
         """End watching; every alert that was seen."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join(5)
+        received_us: dict[str, int] = {}
+        if self._socket is not None:
+            last_words, _ = self._socket.communicate(timeout=_END_TIMEOUT_S)
+            received_us = said(self._socket, last_words)["received_us"]
+        if self._poller is not None:
+            self._poller.join(_END_TIMEOUT_S)
         return [
-            VisibleAlert(key, end_us, committed_us, self._received.get(alert_id))
+            VisibleAlert(key, end_us, committed_us, received_us.get(alert_id))
             for alert_id, (key, end_us, committed_us) in self._committed.items()
         ]
 
-    def _begin(self, work: Any, *args: object) -> None:
-        thread = Thread(target=work, args=args, name="alert-watch", daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
     def _poll(self) -> None:
-        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.stack.dsn, autocommit=True, connect_timeout=5) as connection:
             while not self._stop.is_set():
                 for alert_id, key, end_us, at_us in connection.execute(
                     _COMMITTED, (f"{self.prefix}%",)
                 ):
                     self._committed.setdefault(alert_id, (key.encode(), end_us, at_us))
                 self._stop.wait(_POLL_S)
-
-    def _listen(self, socket: ClientConnection) -> None:
-        with socket:
-            while not self._stop.is_set():
-                try:
-                    message = json.loads(socket.recv(timeout=_POLL_S))
-                except TimeoutError:
-                    continue
-                except WebSocketException:
-                    return
-                now_us = time.time_ns() // 1000
-                if message.get("type") == "alert" and message["kind"] == "raised":
-                    self._received.setdefault(message["alert_id"], now_us)

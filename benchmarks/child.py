@@ -14,14 +14,14 @@ from fleetpulse.settings import Settings
 
 
 def start_module(
-    settings: Settings, name: str, *files: Path, stack_id: str = "", told: bool = False
+    settings: Settings, name: str, *arguments: Path | str, stack_id: str = "", told: bool = False
 ) -> "subprocess.Popen[str]":
-    """Start `python -m name files` with these settings, marked as a process of the stack.
+    """Start `python -m name arguments` with these settings, marked as a process of the stack.
 
     told: it waits for lines on its standard input.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", name, *map(str, files)],
+        [sys.executable, "-m", name, *map(str, arguments)],
         env=os.environ | environment_of(settings) | {STACK_VARIABLE: stack_id},
         stdin=subprocess.PIPE if told else subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -69,7 +69,7 @@ class _Watches:
         watches = cls(
             ProcessWatch(STACK_VARIABLE, stack.stack_id),
             ScoreWatch(kafka),
-            AlertWatch(stack.dsn, stack.page, plan.prefix),
+            AlertWatch(stack, plan.prefix),
             LagWatch(kafka),
         )
         watches.alerts.start()

@@ -33,6 +33,7 @@ _ROLES = (
     ("benchmarks.ingest_load", "generator"),
     ("benchmarks.ingest_serve", "stack owner"),
     ("benchmarks.handle_watch", "views"),
+    ("benchmarks.alert_socket", "alert socket"),
 )
 
 

@@ -21,8 +21,6 @@ Delivered = Callable[[FleetpulseError | None], None]
 """Told once, on the loop: None when all records of a request are durable."""
 
 TICK_INTERVAL_S: Final = 1.0
-_COLLECT_S: Final = 0.001
-"""How often acknowledgements are collected while records are under way."""
 _FLUSH_S: Final = 0.05
 _QUEUE_MB: Final = 256
 _log = logging.getLogger(__name__)
@@ -42,8 +40,13 @@ class TelemetryProducer:
         inflight_records_max: int,
         ack_timeout_s: float,
         linger_ms: float = 2,
+        collect_ms: float = 1,
     ) -> None:
-        """linger_ms: how long records wait for others of their partition, to share a request."""
+        """linger_ms: how long records wait for others of their partition, to share a request.
+
+        collect_ms: how often acknowledgements are collected while records are under way.
+        """
+        self._collect_s = collect_ms / 1000
         self._topic = settings.topic("telemetry")
         self._partitions = settings.partitions
         self._inflight_max = inflight_records_max
@@ -91,7 +94,7 @@ class TelemetryProducer:
         self._waiting.append(delivery)
         if self._loop is not loop:
             self._loop = loop
-            loop.call_later(_COLLECT_S, self._collect)
+            loop.call_later(self._collect_s, self._collect)
 
     async def send_many(self, records: Sequence[Record]) -> None:
         """As `send`: returns when all are durable, and raises what `then` would be told."""
@@ -147,7 +150,7 @@ class TelemetryProducer:
                 BrokerUnavailable(f"no acknowledgement within {self._ack_timeout_s:g} s")
             )
         if waiting:
-            self._loop.call_later(_COLLECT_S, self._collect)
+            self._loop.call_later(self._collect_s, self._collect)
         else:
             self._loop = None
 

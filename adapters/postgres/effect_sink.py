@@ -22,7 +22,7 @@ ON CONFLICT (sink, topic_id, partition)
     DO UPDATE SET owner_epoch = progress.owner_epoch + 1, updated_at = now()
 RETURNING partition, owner_epoch, next_offset
 """
-_ADVANCE = """
+ADVANCE = """
 UPDATE progress SET next_offset = step.next_offset, updated_at = now()
 FROM unnest(%s::integer[], %s::bigint[], %s::bigint[], %s::bigint[])
     AS step (partition, owner_epoch, previous_offset, next_offset)
@@ -111,24 +111,25 @@ class PostgresSink(ABC):
         """Write the other rows."""
 
     def _advance(self, connection: psycopg.Connection[Any], advance: Mapping[int, Advance]) -> None:
-        steps = sorted(advance.items())
-        rows = connection.execute(
-            _ADVANCE,
-            (
-                [partition for partition, _ in steps],
-                [step.owner_epoch for _, step in steps],
-                [step.previous_offset for _, step in steps],
-                [step.next_offset for _, step in steps],
-                self.name,
-                self._topic_id,
-            ),
-        ).fetchall()
+        rows = connection.execute(ADVANCE, self._steps(advance)).fetchall()
         refused = tuple(sorted(advance.keys() - {partition for (partition,) in rows}))
         if refused:
             raise Fenced(
                 f"sink {self.name}: partitions {refused} have another owner or offset",
                 partitions=refused,
             )
+
+    def _steps(self, advance: Mapping[int, Advance]) -> tuple[Any, ...]:
+        """Parameters of ADVANCE."""
+        steps = sorted(advance.items())
+        return (
+            [partition for partition, _ in steps],
+            [step.owner_epoch for _, step in steps],
+            [step.previous_offset for _, step in steps],
+            [step.next_offset for _, step in steps],
+            self.name,
+            self._topic_id,
+        )
 
     @contextmanager
     def _session(self) -> Iterator[psycopg.Connection[Any]]:

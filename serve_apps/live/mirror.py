@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from ray.exceptions import RayError
 
+from actors.hub_client import HubClient
 from actors.live_hub import (
     LivePage,
     NumberedAlert,
@@ -72,6 +73,8 @@ class LiveMirror:
     def __init__(self, stored: Stored, connect: Connect = connect_live_hub) -> None:
         self._stored = stored
         self._connect = connect
+        self._hub: HubClient | None = None
+        self._connecting = asyncio.Lock()
         self._reader_id = uuid.uuid4().hex
         self._subscribers: set[Subscriber] = set()
         self._hub_id = ""
@@ -93,6 +96,8 @@ class LiveMirror:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._hub is not None:
+            self._hub.close()
 
     def join(self, subscriber: Subscriber) -> None:
         """Begin to fill this subscriber's outbox."""
@@ -120,7 +125,7 @@ class LiveMirror:
         while True:
             try:
                 await once()
-            except (RayError, RetryLater, ValueError, TimeoutError) as error:
+            except (RayError, RetryLater, ValueError, OSError) as error:
                 _log.warning("live hub: %s", error)
                 await asyncio.sleep(RETRY_S)
 
@@ -137,12 +142,20 @@ class LiveMirror:
         self._hand_out_live(page)
 
     async def _ask(self, number: int, watching: frozenset[bytes], timeout_s: float) -> LivePage:
-        hub = self._connect()
+        hub = await self._connected()
         # A catching-up socket is another reader: it must not take the mirror's live chunks.
         reader = self._reader_id if timeout_s else f"{self._reader_id}-catch-up"
-        answer = hub.poll.remote(reader, number, watching, timeout_s)
-        page: LivePage = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
+        page: LivePage = await hub.call(
+            "poll", reader, number, watching, timeout_s, timeout_s=CALL_TIMEOUT_S
+        )
         return page
+
+    async def _connected(self) -> HubClient:
+        async with self._connecting:
+            if self._hub is None or not self._hub.usable:
+                address = await asyncio.wait_for(self._connect().door.remote(), CALL_TIMEOUT_S)
+                self._hub = await HubClient.connect(address, CALL_TIMEOUT_S)
+            return self._hub
 
     async def _begin(self, hub_id: str) -> None:
         """Another hub: its numbers start anew, and what happened between is in the database."""

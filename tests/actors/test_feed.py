@@ -1,20 +1,16 @@
 """What a shard tells the hub: of each device the newest, of watched ones all, alerts at once."""
 
 import asyncio
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 
 from actors import picture
-from actors.device_shard import publisher
 from actors.feed import BATCHES_MAX, CROWD, LiveFeed
 from actors.live_hub import LiveHub
 from actors.picture import Picture, decided
@@ -161,6 +157,19 @@ def test_alerts_do_not_wait_for_the_picture() -> None:
     assert hub.told[3].picture is not None, "the picture is told at last"
 
 
+def test_an_alert_goes_ahead_of_a_picture_that_is_due() -> None:
+    hub = Hub()
+    feed = LiveFeed(Engine(1), hub.publish, stale_after_s=60)
+    feed.committed(Effects(alerts=[alert()]))
+    feed.start(lambda: STATUS)
+    until(lambda: len(hub.told) == 2)
+    feed.close()
+    assert [(len(each.alerts), each.picture is None) for each in hub.told[:2]] == [
+        (1, True),
+        (0, False),
+    ]
+
+
 def test_pictures_come_as_often_as_the_hub_wants() -> None:
     hub = Hub(LiveWish(frozenset(), picture_s=0.2))
     with feeding(hub.publish):
@@ -262,29 +271,3 @@ def test_a_picture_that_nobody_takes_is_bounded(monkeypatch: pytest.MonkeyPatch)
     (told,) = hub.told
     assert told.picture is not None
     assert told.picture.keys == [b"default/p3"]
-
-
-def test_a_hub_that_fails_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "get", lambda answer, timeout: answer())
-    found: list[str] = []
-    fails = True
-
-    def push(pickled: bytes) -> Callable[[], bytes]:
-        def answer() -> bytes:
-            if fails:
-                raise ConnectionError("the hub died")
-            assert pickle.loads(pickled) == LiveUpdate(STATUS)
-            return pickle.dumps(NOBODY)
-
-        return answer
-
-    def connect() -> Any:
-        found.append("hub")
-        return SimpleNamespace(push=SimpleNamespace(remote=push))
-
-    publish = publisher(connect)
-    with pytest.raises(ConnectionError):
-        publish(LiveUpdate(STATUS))
-    fails = False
-    assert [publish(LiveUpdate(STATUS)) for _ in range(3)] == [NOBODY] * 3
-    assert len(found) == 2

@@ -42,7 +42,6 @@ def test_nothing_of_an_ended_incarnation_stays_in_memory(monkeypatch: pytest.Mon
         return incarnation
 
     monkeypatch.setattr(device_shard, "incarnate", incarnate)
-    monkeypatch.setattr(device_shard, "publisher", lambda: None)
     monkeypatch.setattr(device_shard.logger, "disabled", True)  # pytest keeps what is logged
     gc.disable()  # as good as it is in a shard, whose batches make no garbage that would be counted
     try:

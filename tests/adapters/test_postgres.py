@@ -261,3 +261,24 @@ def test_an_alert_is_found_by_its_id_alone(
     assert found.row.raised_at_us == alert(5).raised_at_us
     assert found.row.cleared_at_us == alert(5, cleared=True).at_us
     assert find_alert(dsn, "none") is None
+
+
+def test_a_claim_rehearses_an_alert_and_leaves_none(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    alerts.claim([0])
+    alerts.claim([0])
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (0,)
+
+
+def test_alerts_that_come_alone_are_refused_whole(
+    database: psycopg.Connection, alerts: PostgresAlertSink
+) -> None:
+    epochs = {each: claim.owner_epoch for each, claim in alerts.claim([0, 1]).items()}
+    steps = {0: Advance(epochs[0], 0, 5), 1: Advance(epochs[1] - 1, 0, 5)}
+    with pytest.raises(Fenced) as refused:
+        alerts.write(Effects(alerts=[alert(5)]), steps)
+    assert refused.value.partitions == (1,)
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (0,)
+    alerts.write(Effects(alerts=[alert(5)]), {0: steps[0]})
+    assert database.execute("SELECT count(*) FROM alerts").fetchone() == (1,)

@@ -64,5 +64,6 @@ def served(replica: Replica) -> Iterator[Served]:
     finally:
         server.should_exit = True
         thread.join(10)
+        loop.run_until_complete(replica.hub.hub.close())
         loop.close()
         listener.close()

@@ -46,7 +46,7 @@ class LocalHub:
     """The hub with the calling convention of a Ray handle."""
 
     def __init__(self) -> None:
-        self.hub = LiveHub()
+        self.hub = LiveHub("127.0.0.1")
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.hub, name)

@@ -1,7 +1,6 @@
 """The live hub without Ray: what shards push is what readers poll, within bounds."""
 
 import asyncio
-import pickle
 import time
 from dataclasses import replace
 
@@ -18,7 +17,6 @@ from fleetpulse.live import (
     LiveSamples,
     LiveScore,
     LiveUpdate,
-    LiveWish,
     PartitionStatus,
     ShardStatus,
 )
@@ -160,19 +158,6 @@ def test_shards_are_asked_for_pictures_more_often_while_somebody_looks(
         assert await period_s(hub) == live_hub.PICTURE_IDLE_S
         await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
         assert await period_s(hub) == live_hub.PICTURE_LOOKED_AT_S
-
-    asyncio.run(run())
-
-
-def test_a_push_crosses_the_wire_as_bytes() -> None:
-    async def run() -> None:
-        hub = LiveHub()
-        await hub.poll("r", 1, frozenset({b"default/p0"}), 0.0)
-        pushed = LiveUpdate(status(), picture(1.0), alerts=[alert()])
-        wish: LiveWish = pickle.loads(await hub.push(pickle.dumps(pushed)))
-        assert wish.watched == {b"default/p0"}
-        assert (await hub.fleet())[1].keys == [b"default/p0"]
-        assert len((await hub.poll("r", 1, frozenset(), 0.0)).alerts) == 1
 
     asyncio.run(run())
 
