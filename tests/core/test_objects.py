@@ -36,7 +36,7 @@ def test_messages_become_columns() -> None:
 def test_no_messages_are_empty_columns() -> None:
     found = native.messages([], GETTERS)
     assert found is not None
-    assert list(map(len, found)) == [0] * 5
+    assert [len(each) for each in found] == [0] * 5
 
 
 def test_one_refused_message_refuses_them_all() -> None:
