@@ -34,7 +34,7 @@ class Commit:
         Answers the alerts and events that their sink has from an earlier incarnation, which may
         have died between its commit and telling people: they are told again.
         """
-        taken = frozenset(batch.partitions.tolist())
+        taken = frozenset(batch.present())
         advances = self._ownership.take(batch, busy_s)
         for name, advance in advances.items():
             self.writers[name].submit(effects.without(taken - advance.keys()), advance)

@@ -71,7 +71,7 @@ class Ownership:
         A partition that is absent from a sink's answer is old news to it: drop its effects there.
         """
         advances: dict[str, dict[int, Advance]] = {}
-        for partition in np.unique(batch.partitions).tolist():
+        for partition in batch.present():
             own = self.owned[partition]
             mine = np.flatnonzero(batch.partitions == partition)
             own.next_offset = int(batch.offsets[mine[-1]]) + 1

@@ -20,6 +20,7 @@ from actors.partitions import Ownership
 from actors.quarantine import Quarantine
 from actors.recovery import LogBounds, loaded, other_version, restored, resume
 from actors.snapshotter import Snapshotter
+from actors.step_size import StepSize
 from actors.trace import Tracer
 from fleetpulse.effects import Effects, Rejection
 from fleetpulse.engine import Engine, cut_at_controls
@@ -72,6 +73,7 @@ class ShardLoop:
         self._ownership = parts.ownership
         self._commit = parts.commit
         self._settings = settings
+        self._step = StepSize(settings.poll_records_max, settings.poll_bytes_max)
         self._quarantine = quarantine
         self._meter = meter
         self._reader: LogReader | None = None
@@ -137,7 +139,8 @@ class ShardLoop:
         batch = self._of_owned(self._poll(reader))
         self._parts.tracer.polled()
         self._meter.polled(batch)
-        self._commit.pace(behind=len(batch) >= self._settings.poll_records_max)
+        self._commit.pace(behind=len(batch) >= self._step.records_max)
+        self._step.polled(batch)
         if self._arrived:
             self._recover(reader, sorted(self._arrived))
             self._arrived.clear()
@@ -153,9 +156,7 @@ class ShardLoop:
     def _poll(self, reader: LogReader) -> RecordBatch:
         """The next records; a partition that cannot continue stops, and the others go on."""
         try:
-            return reader.poll(
-                self._settings.poll_records_max, self._settings.poll_timeout_ms / 1000
-            )
+            return reader.poll(self._step.records_max, self._settings.poll_timeout_ms / 1000)
         except PartitionStopped as stopped:
             self._stop_partition(stopped)
             return NO_RECORDS
@@ -170,9 +171,11 @@ class ShardLoop:
 
     def _of_owned(self, batch: RecordBatch) -> RecordBatch:
         """Records fetched just before a partition was stopped or given up are not ours."""
-        owned = np.fromiter(self._ownership.owned, np.int32, len(self._ownership.owned))
-        mine = np.isin(batch.partitions, owned)
-        return batch if mine.all() else batch.take(np.flatnonzero(mine))
+        owned = self._ownership.owned.keys()
+        if owned >= set(batch.present()):
+            return batch
+        mine = np.isin(batch.partitions, list(owned))
+        return batch.take(np.flatnonzero(mine))
 
     def _take(self, batch: RecordBatch, rejection: Rejection | None) -> None:
         if self._ownership.stopped:

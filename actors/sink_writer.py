@@ -95,9 +95,13 @@ class SinkWriter:
         """Hand over the effects of one cut, in order. Raises the thread's error."""
         self._check()
         with self._changed:
-            self._job_for(effects).add(effects, advance)
-            self._waiting[-1].urgent |= self._urgent(effects)
-            self._changed.notify_all()
+            first = not self._waiting
+            job = self._job_for(effects)
+            job.add(effects, advance)
+            job.urgent |= self._urgent(effects)
+            # What joins others that wait is no news to the thread: it rests, or writes.
+            if first or job.urgent:
+                self._changed.notify_all()
 
     @property
     def full(self) -> bool:

@@ -4,8 +4,7 @@ A device without a row is *passive*: it is known, and its state is a blob outsid
 as long as nothing has happened to its device; only then may the device become passive.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from fleetpulse.cohort import Cohort
 from fleetpulse.columns import FOREVER, NEVER, Arrays, Column, Columns
 from fleetpulse.effects import I32, I64
+from fleetpulse.kernel import native
 from fleetpulse.profile import Profile
 from fleetpulse.snapshot import BLOB, NOWHERE, Blobs, no_blobs
 
@@ -80,10 +80,11 @@ class Directory(Columns):
 
     # finding
 
-    def handles(self, keys: Sequence[bytes]) -> I64:
+    def handles(self, keys: list[bytes]) -> I64:
         """A handle per key; ABSENT where there is no such device."""
-        found = map(self._handles.get, keys, repeat(ABSENT))
-        return np.fromiter(found, np.int64, len(keys))
+        found = np.full(len(keys), ABSENT, np.int64)
+        native.look_up(self._handles, keys, found)
+        return found
 
     def handles_of(self, partition: int) -> I64:
         """A partition's devices."""

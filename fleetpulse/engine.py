@@ -60,8 +60,7 @@ class _Timed:
 def cut_at_controls(batch: RecordBatch) -> Iterator[RecordBatch]:
     """Split so that each control record stands alone, as `step` needs it."""
     begin = 0
-    while CONTROL_KEY in batch.keys[begin:]:
-        cut = batch.keys.index(CONTROL_KEY, begin)
+    for cut in native.places(batch.keys, CONTROL_KEY):
         if begin < cut:
             yield batch.slice(begin, cut)
         yield batch.slice(cut, cut + 1)
@@ -88,7 +87,7 @@ class Engine:
 
         A control record stands alone (`cut_at_controls`). `conclude` must follow.
         """
-        ticks = _ticks(batch)
+        ticks = native.places(batch.keys, TICK_KEY)
         timed = self._advance_time(batch, ticks)
         if len(batch) and batch.keys[0] == CONTROL_KEY:
             self._control(timed)
@@ -127,7 +126,7 @@ class Engine:
     def _ending(self, batch: RecordBatch) -> I64:
         """Passive devices whose session ends if they fall silent in this batch, at the latest."""
         directory, ends_us = self.directory, np.full(self.partitions_total, NEVER)
-        for tick in _ticks(batch):
+        for tick in native.places(batch.keys, TICK_KEY):
             partition = int(batch.partitions[tick])
             clock = self.partitions[partition].clock
             ends_us[partition] = max(ends_us[partition], clock.attended_us) + STEP_MAX_US
@@ -177,7 +176,7 @@ class Engine:
         attended_us = np.empty_like(log_us)
         is_tick = np.zeros(len(batch), bool)
         is_tick[ticks] = True
-        present = np.flatnonzero(np.bincount(batch.partitions)).tolist()
+        present = batch.present()
         clocks = np.zeros((self.partitions_total, 3), np.int64)
         states = [self.partitions[partition] for partition in present]
         clocks[present] = [(s.log_time_us, s.clock.attended_us, s.clock.tick_us) for s in states]
@@ -355,13 +354,6 @@ class Engine:
         self, batch: RecordBatch, i: int, log_time_us: int, reason: Reason, detail: str
     ) -> None:
         self._effects.dead.append(_rejection(batch, i, log_time_us, reason, detail))
-
-
-def _ticks(batch: RecordBatch) -> list[int]:
-    """Where the ticks are: most batches have none."""
-    if TICK_KEY not in batch.keys:
-        return []
-    return [i for i, key in enumerate(batch.keys) if key == TICK_KEY]
 
 
 def _rejection(

@@ -31,6 +31,11 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def present(self) -> list[int]:
+        """The partitions that it has records of, in order."""
+        found: list[int] = np.flatnonzero(np.bincount(self.partitions)).tolist()
+        return found
+
     def slice(self, begin: int, end: int) -> "RecordBatch":
         """Records [begin, end)."""
         if begin == 0 and end == len(self):

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from adapters.kafka.client import REQUEST_TIMEOUT_S, meaning_of, member_config
 from adapters.kafka.held_ends import HeldEnds
 from fleetpulse.errors import Fenced, FleetpulseError, PartitionStopped
+from fleetpulse.kernel import native
 from fleetpulse.ports import AssignmentListener, RecordBatch
 from fleetpulse.settings import KafkaSettings
 
@@ -27,7 +27,14 @@ ENDS_INTERVAL_S: Final = 0.1
 GATHER_S: Final = 0.002
 """For the other partitions of a fetch, once its first record is there: brokers gather more."""
 _log = logging.getLogger(__name__)
-_log_time_ms = itemgetter(1)
+_GETTERS: Final = (
+    Message.error,
+    Message.partition,
+    Message.offset,
+    Message.timestamp,
+    Message.key,
+    Message.value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +93,13 @@ class KafkaLogReader:
         self._refresh(self.membership().assignments)
         self._read_ends()
         self._commit()
-        if any(map(Message.error, messages)):
+        batch = _usable(messages)
+        if batch is None:
             messages = self._without_errors(messages)
             if not messages and self._failures:
                 raise self._failures.popleft()
-        return columns(messages)
+            batch = columns(messages)
+        return batch
 
     def start(self, offsets: Mapping[int, int]) -> None:
         """Begin, or begin anew, at these offsets; also ends a pause."""
@@ -260,16 +269,22 @@ def _stops(error: KafkaError) -> bool:
 
 
 def columns(messages: list[Message]) -> RecordBatch:
-    """Messages as a batch."""
-    # map() over C methods: 0.13 µs a message, against 0.17 in a loop of our own.
-    length = len(messages)
-    times: Any = map(_log_time_ms, map(Message.timestamp, messages))
-    partitions: Any = map(Message.partition, messages)
-    offsets: Any = map(Message.offset, messages)
+    """Messages as a batch; none of them is an error."""
+    batch = _usable(messages)
+    assert batch is not None
+    return batch
+
+
+def _usable(messages: list[Message]) -> RecordBatch | None:
+    """Messages as a batch; None if any is an error."""
+    found = native.messages(messages, _GETTERS)
+    if found is None:
+        return None
+    partitions, offsets, times_ms = (np.frombuffer(each, np.int64) for each in found[:3])
     return RecordBatch(
-        partitions=np.fromiter(partitions, np.int32, length),
-        offsets=np.fromiter(offsets, np.int64, length),
-        log_time_us=np.fromiter(times, np.int64, length) * 1000,
-        keys=[key or b"" for key in map(Message.key, messages)],
-        values=[value or b"" for value in map(Message.value, messages)],
+        partitions=partitions.astype(np.int32),
+        offsets=offsets,
+        log_time_us=times_ms * 1000,
+        keys=found[3],
+        values=found[4],
     )

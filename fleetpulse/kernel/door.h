@@ -36,4 +36,11 @@ int same_length(const buffers_t *buffers, int first, const int64_t *bytes, int64
 #define AT(buffers, i) ((buffers).views[i].buf)
 #define ITEMS(buffers, i) ((buffers).views[i].len / (Py_ssize_t)sizeof(int64_t))
 
+/* A function py_name with its name_doc. */
+#define METHOD(name)                                                                               \
+    {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, name##_doc}
+
+/* objects.c */
+extern PyMethodDef object_methods[];
+
 #endif

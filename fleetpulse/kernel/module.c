@@ -301,8 +301,6 @@ static PyObject *py_fold(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     return buckets_out(failed, &out);
 }
 
-#define METHOD(name)                                                                               \
-    {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, name##_doc}
 #define join_scores_doc join_doc
 
 static PyMethodDef methods[] = {
@@ -324,6 +322,8 @@ PyMODINIT_FUNC PyInit_native(void)
     if (PyType_Ready(&MemoryType) < 0)
         return NULL;
     PyObject *native = PyModule_Create(&module);
+    if (native && PyModule_AddFunctions(native, object_methods) < 0)
+        Py_CLEAR(native);
     if (native && PyModule_AddStringConstant(native, "SOURCES", KERNEL_SOURCES) < 0)
         Py_CLEAR(native);
     return native;

@@ -27,7 +27,9 @@ from fleetpulse.settings import ShardSettings
 from tests.core.logs import PARTITIONS, Log, fake_scores
 
 SINKS = ("alerts", "kafka", "rollups")
-SETTINGS = ShardSettings(poll_records_max=40, poll_timeout_ms=1, commit_backlog_max=4)
+SETTINGS = ShardSettings(
+    poll_records_max=40, poll_bytes_max=0, poll_timeout_ms=1, commit_backlog_max=4
+)
 
 
 class FakeModel:
