@@ -123,9 +123,9 @@ def run(
         run.problems.append(f"not everything was accepted: {sent.done['reasons']}")
     if options.memory_flat:
         run.problems += [
-            f"memory grows: {each.name}, by thirds of the run {each.rss_thirds_mb} MB"
+            f"memory grows: {each.name}, by thirds of the run {each.memory_thirds_mb} MB"
             for each in seen.usages
-            if not is_flat(each.rss_thirds_mb)
+            if not is_flat(each.memory_thirds_mb)
         ]
     if options.checked:
         report, _ = check(stack.settings, progress=on_check)

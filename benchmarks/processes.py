@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 
 from benchmarks.steadiness import thirds
+from devstack.processes import memory_bytes
 
 _INTERVAL_S = 0.5
 _MEMORY_INTERVAL_S = 5.0
@@ -39,12 +40,12 @@ _ROLES = (
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a role used while it was watched. Memory counts shared pages once per process."""
+    """What a role used while it was watched. Memory is its share of what it has in common."""
 
     name: str
     cpu_s: float
-    rss_peak_mb: float
-    rss_thirds_mb: list[float] = field(default_factory=list)
+    memory_peak_mb: float
+    memory_thirds_mb: list[float] = field(default_factory=list)
     """Medians of the thirds of the run, see benchmarks.steadiness."""
 
 
@@ -54,7 +55,7 @@ class _Watched:
     role: str
     cpu_before_s: float
     cpu_s: float = 0.0
-    rss: int = 0
+    memory_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -68,9 +69,9 @@ class ProcessWatch:
     interval_s: float = _INTERVAL_S
     _history: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     _known: dict[int, _Watched | None] = field(default_factory=dict)
-    _rss_mb: dict[str, list[float]] = field(default_factory=dict)
+    _memory_mb: dict[str, list[float]] = field(default_factory=dict)
     _sampled_s: float = -_MEMORY_INTERVAL_S
-    _rss_peak: dict[str, int] = field(default_factory=dict)
+    _memory_peak: dict[str, int] = field(default_factory=dict)
     _ended: list[_Watched] = field(default_factory=list)
     _stop: Event = field(default_factory=Event)
     _thread: Thread | None = None
@@ -91,8 +92,8 @@ class ProcessWatch:
             Usage(
                 role,
                 round(spent, 2),
-                round(self._rss_peak.get(role, 0) / 2**20, 1),
-                thirds(self._rss_mb.get(role, [])),
+                round(self._memory_peak.get(role, 0) / 2**20, 1),
+                thirds(self._memory_mb.get(role, [])),
             )
             for role, spent in self._spent().items()
         ]
@@ -111,7 +112,7 @@ class ProcessWatch:
 
     def peaks_mb(self) -> dict[str, float]:
         """Highest memory by role so far."""
-        return {role: peak / 2**20 for role, peak in self._rss_peak.items()}
+        return {role: peak / 2**20 for role, peak in self._memory_peak.items()}
 
     def pids(self, role: str) -> list[int]:
         """Living processes of a role, by age."""
@@ -137,20 +138,21 @@ class ProcessWatch:
                 self._ended.append(gone)
         for pid in sorted(pids - self._known.keys()):
             self._known[pid] = self._recognise(pid, new_cpu=new_cpu)
-        rss: dict[str, int] = {}
+        now_s = time.monotonic()
+        due = now_s - self._sampled_s >= _MEMORY_INTERVAL_S
+        memory: dict[str, int] = {}
         for pid, watched in [*self._known.items()]:
-            if watched and not self._sample(watched):
+            if watched and not self._sample(watched, memory=due):
                 self._ended.append(watched)
                 self._known[pid] = None
             elif watched:
-                rss[watched.role] = rss.get(watched.role, 0) + watched.rss
+                memory[watched.role] = memory.get(watched.role, 0) + watched.memory_bytes
         self._history.append((time.time(), self._spent()))
-        for role, total in rss.items():
-            self._rss_peak[role] = max(self._rss_peak.get(role, 0), total)
-        if time.monotonic() - self._sampled_s >= _MEMORY_INTERVAL_S:
-            self._sampled_s = time.monotonic()
-            for role, total in rss.items():
-                self._rss_mb.setdefault(role, []).append(round(total / 2**20, 1))
+        if due:
+            self._sampled_s = now_s
+            for role, total in memory.items():
+                self._memory_peak[role] = max(self._memory_peak.get(role, 0), total)
+                self._memory_mb.setdefault(role, []).append(round(total / 2**20, 1))
 
     def _recognise(self, pid: int, *, new_cpu: bool) -> _Watched | None:
         """new_cpu: the process began while watching, so all its CPU counts."""
@@ -166,12 +168,13 @@ class ProcessWatch:
         before = 0.0 if new_cpu else used.user + used.system
         return _Watched(process, "other", before)
 
-    def _sample(self, watched: _Watched) -> bool:
+    def _sample(self, watched: _Watched, *, memory: bool) -> bool:
         try:
             with watched.process.oneshot():
                 used = watched.process.cpu_times()
                 watched.cpu_s = used.user + used.system
-                watched.rss = watched.process.memory_info().rss
+                if memory:
+                    watched.memory_bytes = memory_bytes(watched.process)
                 # A Ray worker names itself only once it has an actor.
                 watched.role = _role(" ".join(watched.process.cmdline()))
         except (psutil.Error, OSError):

@@ -76,6 +76,6 @@ def _stages(measured: "Measured") -> list["Table"]:
 def _processes(measured: "Measured") -> "Table":
     used = plain_table("process", "CPU s", "peak MB", "by thirds")
     for usage in measured.processes:
-        thirds = ", ".join(f"{each:.0f}" for each in usage.rss_thirds_mb)
-        used.add_row(usage.name, f"{usage.cpu_s:.1f}", f"{usage.rss_peak_mb:.0f}", thirds)
+        thirds = ", ".join(f"{each:.0f}" for each in usage.memory_thirds_mb)
+        used.add_row(usage.name, f"{usage.cpu_s:.1f}", f"{usage.memory_peak_mb:.0f}", thirds)
     return used

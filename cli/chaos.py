@@ -87,8 +87,8 @@ def _print(report: "ChaosReport") -> None:
         soft_wrap=True,
     )
     for each in report.processes:
-        if each.rss_thirds_mb:
-            thirds = ", ".join(f"{part:.0f}" for part in each.rss_thirds_mb)
+        if each.memory_thirds_mb:
+            thirds = ", ".join(f"{part:.0f}" for part in each.memory_thirds_mb)
             console.print(f"memory of {each.name} by thirds of the run: {thirds} MB")
     for problem in report.problems:
         console.print(f"[red]✗[/] {problem}", soft_wrap=True, markup=True)

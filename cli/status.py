@@ -106,5 +106,5 @@ def _mark(partition: dict[str, Any]) -> str:
 def _processes(status: "Status") -> "Table":
     table = _table("process", "pid", "MB", "CPU s")
     for process in status.processes:
-        table.add_row(process.name, str(process.pid), str(process.rss_mb), f"{process.cpu_s:g}")
+        table.add_row(process.name, str(process.pid), str(process.memory_mb), f"{process.cpu_s:g}")
     return table

@@ -25,6 +25,18 @@ def marked(variable: str, value: str) -> list[psutil.Process]:
     return found
 
 
+def memory_bytes(process: psutil.Process) -> int:
+    """Its share of memory: forks have most of theirs in common. Raises psutil.Error.
+
+    All that it has resident where shares are not told, as of another user's process.
+    """
+    try:
+        share: int = process.memory_full_info().pss
+    except psutil.AccessDenied:
+        share = process.memory_info().rss
+    return share
+
+
 def end_marked(variable: str, value: str, *, grace_s: float = 1.0) -> int:
     """Ask them to end, insist after `grace_s`; returns how many there were.
 

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from adapters.kafka.recovery_time import recovery_time
-from devstack.processes import STACK_VARIABLE, marked
+from devstack.processes import STACK_VARIABLE, marked, memory_bytes
 from devstack.state import StackState, read_fleet, running_stack
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings
@@ -20,7 +20,7 @@ class ProcessStatus:
 
     pid: int
     name: str
-    rss_mb: int
+    memory_mb: int
     cpu_s: float
 
 
@@ -94,13 +94,13 @@ def _processes(stack: StackState) -> list[ProcessStatus]:
                     ProcessStatus(
                         process.pid,
                         _name(process),
-                        process.memory_info().rss // 2**20,
+                        memory_bytes(process) // 2**20,
                         round(cpu.user + cpu.system, 1),
                     )
                 )
         except psutil.Error:
             continue  # it ended meanwhile
-    return sorted(found, key=lambda each: -each.rss_mb)
+    return sorted(found, key=lambda each: -each.memory_mb)
 
 
 def _name(process: psutil.Process) -> str:

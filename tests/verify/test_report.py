@@ -43,7 +43,7 @@ def test_the_json_has_exactly_its_keys() -> None:
     assert report["frame_to_alert_ms"]["p99"] is None, "nothing measured is null, not 0"
     assert report["stages_ms"]["alert"]["broker"]["p50"] == 2.0
     assert report["processes"] == [
-        {"name": "shard", "cpu_s": 1, "rss_peak_mb": 2, "rss_thirds_mb": [1, 2, 2]}
+        {"name": "shard", "cpu_s": 1, "memory_peak_mb": 2, "memory_thirds_mb": [1, 2, 2]}
     ]
 
 
