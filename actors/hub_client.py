@@ -6,7 +6,7 @@ import socket
 from typing import Any, Final, Self, cast
 
 from actors.door import DoorAddress, exactly, hang_up
-from actors.hub_door import HEAD, frame, taken
+from actors.hub_door import FRAME_BYTES_MAX, HEAD, frame, taken
 
 CALLS_MAX: Final = 32
 """Of one client, under way at a time; others wait for their turn."""
@@ -25,6 +25,8 @@ class HubCaller:
         """What the hub answers. Raises OSError when it has gone (TimeoutError is one)."""
         self._socket.sendall(frame(0, (method, arguments)))
         _, length = HEAD.unpack(exactly(self._socket, HEAD.size))
+        if length > FRAME_BYTES_MAX:
+            raise ConnectionError(f"the hub answers {length} bytes")
         # The address came from the hub's actor, so this is what the hub wrote.
         return pickle.loads(exactly(self._socket, length))  # noqa: S301
 

@@ -10,6 +10,7 @@ import hmac
 import logging
 import pickle
 import secrets
+import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -71,7 +72,11 @@ class HubDoor:
             self._opening = loop.create_task(
                 loop.create_server(lambda: _Caller(self), host, 0, backlog=CALLERS_MAX)
             )
-        server = await asyncio.shield(self._opening)
+        try:
+            server = await asyncio.shield(self._opening)
+        except OSError:
+            self._opening = None  # the next call tries again
+            raise
         return DoorAddress(host, server.sockets[0].getsockname()[1], self.token)
 
     async def close(self) -> None:
@@ -102,6 +107,8 @@ class _Caller(asyncio.Protocol):
             self.hang_up()
             return
         self._door.callers.add(self)
+        # A host that went without a word leaves its connection open.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         asyncio.get_running_loop().call_later(INTRODUCTION_S, self._expect_token)
 
     def data_received(self, data: bytes) -> None:

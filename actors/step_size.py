@@ -6,10 +6,12 @@ caches between its passes. Both are a matter of bytes: small records come in lar
 
 from typing import Final
 
+from fleetpulse.identity import TICK_KEY
 from fleetpulse.ports import RecordBatch
 
 _LOOKED_AT: Final = 32
 """Records of a batch whose sizes stand for all: summing all sizes costs as much as a pass."""
+_RECORDS_MAX: Final = 100_000
 
 
 class StepSize:
@@ -22,10 +24,10 @@ class StepSize:
         self._bytes_max = bytes_max
 
     def polled(self, batch: RecordBatch) -> None:
-        """A poll came back; an empty one says nothing."""
-        if not len(batch):
-            return
-        every = -(-len(batch) // _LOOKED_AT)
-        sizes = [*map(len, batch.keys[::every]), *map(len, batch.values[::every])]
-        mean = max(1, 2 * sum(sizes) // len(sizes))
-        self.records_max = max(self._least, self._bytes_max // mean)
+        """A poll came back; one without devices' records says nothing."""
+        every = -(-len(batch) // _LOOKED_AT) or 1
+        looked_at = zip(batch.keys[::every], batch.values[::every], strict=True)
+        sizes = [len(key) + len(value) for key, value in looked_at if key != TICK_KEY]
+        if sizes:
+            fitting = self._bytes_max * len(sizes) // max(1, sum(sizes))
+            self.records_max = max(self._least, min(fitting, _RECORDS_MAX))

@@ -20,14 +20,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from devstack.fork_request import JOB, LENGTH_BYTES
+from devstack.fork_request import JOB, LENGTH_BYTES, SETUP_ENVIRONMENT
 
 _REQUEST_TIMEOUT_S: Final = 5.0
 _BACKLOG: Final = 64
 _STANDARD: Final = 3
 """Input, output and errors."""
+_DESCRIPTORS_MAX: Final = 1 << 16
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_FOR_SETUP: Final = ("--language=", "--serialized-runtime-env-context=")
+_FOR_SETUP: Final = ("--language=", SETUP_ENVIRONMENT)
 """Arguments to Ray's `setup_worker.py`, which a worker without a runtime environment skips."""
 
 
@@ -48,7 +49,8 @@ def run(address: Path, program: Callable[[], int]) -> int:
     """Fork `program`, and workers for whoever asks at that socket, until the program ends.
 
     Returns its exit status, 128 more than the number of a signal that ended it. The caller has
-    imported what all of them need, and has no other thread. Signals to end are handed on.
+    imported what all of them need, and has no other thread of Python's. Signals to end are handed
+    on.
     """
     with socket.socket(socket.AF_UNIX) as listener:
         previous = os.umask(0o177)  # only this user may ask
@@ -134,27 +136,29 @@ class _Server:
 
     def _answer(self) -> None:
         """One request; whoever asks wrongly or too slowly gets no worker."""
-        with self._listener.accept()[0] as asking, suppress(OSError, ValueError):
+        with (
+            suppress(OSError, ValueError, KeyError, TypeError),
+            self._listener.accept()[0] as asking,
+        ):
             asking.settimeout(_REQUEST_TIMEOUT_S)
             head, descriptors, _, _ = socket.recv_fds(asking, LENGTH_BYTES, _STANDARD)
             try:
                 told = json.loads(_exactly(asking, int.from_bytes(head, "big")))
                 worker = _Worker(told["command"], told["environment"], descriptors)
-                _fork(lambda: self._become(worker, asking), self._listener)
+                _fork(lambda: _become(worker), self._listener)
                 asking.sendall(b"+")
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
 
-    def _become(self, worker: "_Worker", asking: socket.socket) -> int:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for each in (asking, self._woken, self._waker):
-            each.close()
-        worker.work()
-        return 0
+
+def _become(worker: "_Worker") -> int:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker.work()
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,8 @@ class _Worker:
         os.setsid()
         for standard, descriptor in enumerate(self.descriptors):
             os.dup2(descriptor, standard)
-            os.close(descriptor)
+        # Whoever reads what the server or its program writes sees its end, whatever workers do.
+        os.closerange(_STANDARD, _DESCRIPTORS_MAX)
         os.environ.clear()
         os.environ.update(self.environment)
         script, *arguments = self.command

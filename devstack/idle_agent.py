@@ -35,6 +35,7 @@ class _Server(HTTPServer):
 
 class _Door(BaseHTTPRequestHandler):
     server: _Server
+    timeout = _LOOK_S  # who connects and says nothing holds nothing up
 
     def do_POST(self) -> None:
         self.server.wanted = True  # no answer: then the raylet asks again

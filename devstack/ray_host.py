@@ -98,10 +98,7 @@ class RayHost:
         with suppress(BrokenPipeError):  # then it has ended, which is noticed
             self._program.begin(self._how)
         self._how = AGAIN
-        listen = Thread(
-            target=self._listen, args=(self._program.told,), name="ray-host", daemon=True
-        )
-        listen.start()
+        Thread(target=self._listen, args=(self._program,), name="ray-host", daemon=True).start()
 
     def keep_standby(self) -> None:
         """A process that can begin at once when this one is lost: its imports take seconds."""
@@ -141,16 +138,18 @@ class RayHost:
         standby.end(0.0)
         os.close(standby.told)
 
-    def _listen(self, descriptor: int) -> None:
-        with os.fdopen(descriptor) as lines:
+    def _listen(self, program: _Program) -> None:
+        with os.fdopen(program.told) as lines:
             for line in lines:
-                self._hear(json.loads(line))
+                self._hear(program, json.loads(line))
         with self._changed:
-            self._ended = True
+            self._ended = self._ended or program is self._program
             self._changed.notify_all()
 
-    def _hear(self, told: dict[str, Any]) -> None:
+    def _hear(self, program: _Program, told: dict[str, Any]) -> None:
         with self._changed:
+            if program is not self._program:
+                return  # one that was replaced
             if "problem" in told:
                 self.problem = told["problem"]
             else:

@@ -96,9 +96,9 @@ class ShardSettings(_Group):
     spare: bool = True
     """Keep one more ready, outside the group: it replaces a shard that dies at once."""
     poll_records_max: int = Field(2000, ge=1, le=100_000)
-    """Most records of one step: so many frames stay in a core's caches between its passes."""
+    """Records of one step, of any size: so many frames stay in a core's caches between passes."""
     poll_bytes_max: int = Field(1_000_000, ge=0)
-    """Small records may be more per step, up to so many bytes of keys and values."""
+    """Small records may be more per step: up to so many bytes of keys and values, or 100,000."""
     poll_timeout_ms: int = Field(20, ge=1, le=1000)
     """How long a shard waits for a record before it looks at its other duties."""
     kafka_commit_interval_ms: int = Field(100, ge=1, le=5000)

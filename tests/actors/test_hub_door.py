@@ -165,3 +165,11 @@ def test_a_shard_looks_for_another_hub(served: Served) -> None:
     page = other.run(other.hub.poll("r", 1, frozenset(), 0.0))
     other.end()
     assert len(page.alerts) == 1
+
+
+def test_a_door_that_did_not_open_is_opened_by_the_next_call(served: Served) -> None:
+    door = hub_door.HubDoor({})
+    with pytest.raises(OSError, match=r"203\.0\.113\.9"):
+        served.run(door.open("203.0.113.9"))  # no address of this machine
+    assert served.run(door.open("127.0.0.1")).port
+    served.run(door.close())

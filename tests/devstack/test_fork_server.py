@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -40,12 +41,13 @@ if __name__ == "__main__":
 
 
 @contextmanager
-def serving(at: Path) -> Iterator["subprocess.Popen[str]"]:
+def serving(at: Path, *descriptors: int) -> Iterator["subprocess.Popen[str]"]:
     server = subprocess.Popen(
         [sys.executable, "-c", dedent(SERVER), str(at)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        pass_fds=descriptors,
     )
     assert server.stdin
     assert server.stdout
@@ -117,19 +119,21 @@ def test_a_signal_to_end_is_handed_on(tmp_path: Path) -> None:
         assert server.wait(10) == 128 + signal.SIGTERM, "as the program ended"
 
 
+@pytest.mark.parametrize("said", ["not JSON", "{}", "[]", "null", '{"command": []}'])
 def test_who_asks_wrongly_gets_no_worker_and_the_next_one_does(
-    tmp_path: Path, script: Path
+    said: str, tmp_path: Path, script: Path
 ) -> None:
     at = tmp_path / "forks"
     with serving(at):
         with socket.socket(socket.AF_UNIX) as stranger:
             stranger.connect(str(at))
-            stranger.sendall((1000).to_bytes(fork_request.LENGTH_BYTES, "big") + b"not JSON")
-            stranger.shutdown(socket.SHUT_WR)
+            request = said.encode()
+            length = len(request).to_bytes(fork_request.LENGTH_BYTES, "big")
+            stranger.sendall(length + request)
             assert stranger.recv(1) == b"", "no worker"
         missing = ask(at, tmp_path / "no such script.py")
-        said, errors = missing.communicate(timeout=10)
-        assert said == ""
+        nothing, errors = missing.communicate(timeout=10)
+        assert nothing == ""
         assert "FileNotFoundError" in errors
         after = ask(at, script)
         assert after.wait(10) == 0
@@ -145,6 +149,30 @@ def test_a_worker_of_another_job_is_started_as_ray_does(tmp_path: Path, script: 
         assert told["pid"] == asking.pid
         assert told["parent"] != server.pid
         assert told["arguments"] == ["--node=n1"]
+
+
+def test_so_is_one_with_a_runtime_environment(tmp_path: Path, script: Path) -> None:
+    at = tmp_path / "forks"
+    with serving(at) as server:
+        wanted = fork_request.SETUP_ENVIRONMENT + json.dumps({"env_vars": {"ASKED_BY": "you"}})
+        asking = ask(at, script, "--language=PYTHON", wanted)
+        said, _ = asking.communicate(timeout=20)
+        told = json.loads(said)
+        assert told["asked_by"] == "you"
+        assert told["parent"] != server.pid
+
+
+def test_a_worker_holds_nothing_that_the_server_had_open(tmp_path: Path, script: Path) -> None:
+    at = tmp_path / "forks"
+    ours, theirs = os.pipe()
+    with serving(at, theirs) as server, os.fdopen(ours) as told:
+        os.close(theirs)
+        asking = ask(at, script)
+        assert asking.wait(10) == 0
+        server.communicate("0\n", timeout=10)
+        assert select.select([told], [], [], 5)[0], "its end is seen while a worker lives"
+        assert told.read() == ""
+        asking.communicate(timeout=10)
 
 
 def test_without_a_server_who_asks_fails(tmp_path: Path, script: Path) -> None:
