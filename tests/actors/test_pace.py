@@ -67,3 +67,18 @@ def test_a_shard_that_is_behind_writes_less_often(sink: TimedSink) -> None:
 def test_what_is_urgent_does_not_wait_for_a_backlog(writer: SinkWriter, sink: TimedSink) -> None:
     writer.behind = True
     assert gap_s(writer, sink) < INTERVAL_S * BEHIND_FACTOR * 0.9
+
+
+def test_a_writer_at_its_bound_writes_at_once_so_that_nobody_pauses_for_its_rest(
+    sink: TimedSink,
+) -> None:
+    writer = SinkWriter(sink, interval_s=60.0, backlog_max=10)
+    try:
+        writer.submit(Effects(), {0: Advance(1, 0, 1)})
+        sink.written_s.get(timeout=TIMEOUT_S)
+        for offset in range(1, 11):
+            writer.submit(Effects(), {0: Advance(1, offset, offset + 1)})
+        sink.written_s.get(timeout=TIMEOUT_S)
+        assert not writer.full
+    finally:
+        writer.close()
