@@ -100,14 +100,14 @@ class SinkWriter:
             job.add(effects, advance)
             job.urgent |= self._urgent(effects)
             # What joins others that wait is no news to the thread: it rests, or writes.
-            if first or job.urgent:
+            if first or job.urgent or self._at_bound():
                 self._changed.notify_all()
 
     @property
     def full(self) -> bool:
         """At the bound: the shard must pause."""
         self._check()
-        return sum(job.batches for job in list(self._waiting)) >= self._backlog_max
+        return self._at_bound()
 
     def drain(self, deadline_s: float) -> None:
         """Wait until everything handed over is written. deadline_s: on time.monotonic's scale."""
@@ -172,8 +172,11 @@ class SinkWriter:
         return bool(self._waiting or self._claims or self._closing)
 
     def _hurried(self) -> bool:
-        urgent = any(job.urgent for job in self._waiting)
+        urgent = any(job.urgent for job in self._waiting) or self._at_bound()
         return bool(urgent or self._claims or self._draining or self._closing)
+
+    def _at_bound(self) -> bool:
+        return sum(job.batches for job in list(self._waiting)) >= self._backlog_max
 
     def _job_for(self, effects: Effects) -> _Waiting:
         """Deletions are written alone: rows of before and after must not mix in one write."""
