@@ -158,7 +158,45 @@ def test_a_session_whose_begin_is_not_known_stays_as_it_was() -> None:
     both = [session(102, 110), session(120, 130)]
     found = compared((105, 125), both, both, exact_from_s=100)
     assert [each.session_id for each in found.sessions] == ["120"]
-    assert found.started_from_us == 103_000_000
+    assert found.started_from_us == 110_000_000
+    assert found.cut
+
+
+def test_no_session_is_withdrawn_under_one_that_is_not_written() -> None:
+    live = [session(200, 210), session(300, 310)]
+    found = compared((205, 206), live, [session(101, 290), session(300, 310)], exact_from_s=100)
+    assert found.sessions == []
+    assert found.started_from_us == 290_000_000, "behind both of live's that are reached"
+    assert found.cut
+
+
+def test_a_session_that_runs_and_is_not_written_keeps_all_behind_it() -> None:
+    live = [session(200, 210), session(300, None)]
+    found = compared((205, 206), live, [session(101, None)], exact_from_s=100)
+    assert found.started_from_us > max(each.started_at_us for each in live)
+    assert not found.runs
+
+
+def test_no_session_is_written_into_one_that_stays() -> None:
+    found = compared(
+        (205, 206), [session(101, 290)], [session(101, 150), session(200, 290)], exact_from_s=100
+    )
+    assert found.sessions == []
+    assert found.started_from_us == 290_000_000
+
+
+def test_what_overlaps_an_unwritten_session_of_another_life_stays_too() -> None:
+    after = [session(101, 150), session(140, 220, "other life"), session(230, 240)]
+    found = compared((145, 235), [session(225, 240)], after, exact_from_s=100)
+    assert [each.session_id for each in found.sessions] == ["230"]
+    assert found.started_from_us == 220_000_000
+
+
+def test_nothing_is_cut_where_the_log_reaches_back() -> None:
+    found = compared((205, 206), [session(200, 210)], [session(104, 290)], exact_from_s=100)
+    assert not found.cut
+    assert [each.session_id for each in found.sessions] == ["104"]
+    assert not compared((1, 2), [session(0, 5)], [session(0, 9)]).cut
 
 
 @pytest.mark.parametrize(
