@@ -20,7 +20,7 @@ from fleetpulse.identity import DeviceKey
 from fleetpulse.ports import Scorer
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Claimed, follow_in_s
-from fleetpulse.recompute.ranges import begin_log_time_us
+from fleetpulse.recompute.ranges import DAY_US, begin_log_time_us
 from fleetpulse.recompute.runs import LiveRun, NextRun
 from fleetpulse.rerun import engine_at
 from fleetpulse.settings import Settings
@@ -84,11 +84,27 @@ class Support:
         return [job for job in jobs if job not in waiting], end
 
     def compute(self, jobs: list[Claimed], end: int) -> Mapping[bytes, Correction]:
-        """Step 3: live's run and the repaired run, over the same part of the log."""
-        span = self._span(jobs, end)
+        """Step 3: live's run and the repaired run, over the same part of the log.
+
+        If that shows that the part is too short, over a longer one, as far as the log reaches back.
+        """
+        lease = _Lease(self.blackboard, jobs, self.settings.recompute.lease_s)
+        span, back_us = self._span(jobs, end), DAY_US
+        while True:
+            found, short = self._compared(jobs, span, lease)
+            if not short:
+                return found
+            longer = Span.since(self.log, span.partition, span.from_us - back_us, end)
+            if longer.from_us >= span.from_us:
+                return found
+            span, back_us = longer, 2 * back_us
+
+    def _compared(
+        self, jobs: list[Claimed], span: Span, lease: "_Lease"
+    ) -> tuple[Mapping[bytes, Correction], bool]:
+        """What a span gives, and whether a longer one would give more."""
         again = Again(self.log, self.scorer, self.settings.kafka.partitions)
         keys = frozenset(job.key for job in jobs)
-        lease = _Lease(self.blackboard, jobs, self.settings.recompute.lease_s)
         engine = again.engine(span)
         wanted = [job.wanted for job in jobs]
         live = LiveRun(engine, wanted)
@@ -99,7 +115,8 @@ class Support:
         for batch in again.records(span, keys):
             next_.take(batch)
             lease.hold()
-        return next_.corrections(span.from_us)
+        found = next_.corrections(span.from_us)
+        return found, next_.short(span.from_us, found)
 
     def conclude(self, jobs: list[Claimed], found: Mapping[bytes, Correction], end: int) -> None:
         """Step 4: promote each job, or end it where nothing is left to compute."""

@@ -1,6 +1,6 @@
 """Live and next of some devices of one partition: the log as live took it, and as it should be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fleetpulse.recompute.correction import FOREVER_US, Correction, RunEnd, comp
 from fleetpulse.recompute.history import History, Life
 from fleetpulse.recompute.job import Wanted
 from fleetpulse.recompute.ledger import Ledger
-from fleetpulse.recompute.ranges import TimeRange, reach_us, warm_up_us
+from fleetpulse.recompute.ranges import TimeRange, begin_log_time_us, reach_us, warm_up_us
 from fleetpulse.recompute.repair import Repair, Watch, unwatched
 from fleetpulse.recompute.sessions import gap_us
 from fleetpulse.rerun import Turn
@@ -99,6 +99,22 @@ class NextRun:
             )
         return found
 
+    def short(self, from_us: int, found: Mapping[bytes, Correction]) -> bool:
+        """Whether a span from an earlier log time on would replace more, with these corrections.
+
+        Only the runs know under which profiles the span begins, and how long next's sessions are.
+        """
+        if not from_us:
+            return False
+        if any(each.sessions.cut for each in found.values()):
+            return True
+        begins = [
+            begin_log_time_us(device.job.changed, life.profile, None)
+            for key, device in self._devices.items()
+            for life in (device.lives[0], self._live.history.lives[key][0])
+        ]
+        return any(each is None or each < from_us for each in begins)
+
 
 def _lives(live: LiveRun, job: Wanted) -> list[Life]:
     """As they were; or, for a changed profile, as if the newest had been there all the time."""
@@ -118,7 +134,7 @@ class _Device:
         self, job: Wanted, lives: list[Life], partition: int, scorer: Scorer, watch: Watch
     ) -> None:
         self.lives = lives
-        self._job = job
+        self.job = job
         self._partition = partition
         self._scorer = scorer
         self._watch = watch
@@ -154,7 +170,7 @@ class _Device:
     def _begin(self, life: Life) -> Repair:
         hold_slots = -(-self._hold_ns // life.profile.period_ns)
         repair = Repair(
-            self._job.key,
+            self.job.key,
             self._partition,
             life.profile,
             self._scorer,
