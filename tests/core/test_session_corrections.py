@@ -75,6 +75,24 @@ def test_a_session_ends_with_its_life() -> None:
     assert live_and_next(machine) == ([(0, 1), (1, None)], [(0, 1), (1, None)])
 
 
+def test_a_silent_device_has_no_session_that_runs_however_long_its_profile_waits() -> None:
+    machine = Machine()
+    machine.ticks(0, 0)
+    machine.sends(0, *[0] * 12, 2, 2)
+    machine.sends(7.5, 2)
+    machine.log.profile(PUMP.model_copy(update={"revision": 2, "lateness_ms": 4000}))
+    machine.sends(8, 2, 2)
+
+    def next_() -> list[tuple[float, float | None]]:
+        return spans(repaired(machine.log, device="m", cause="profile").sessions)
+
+    assert next_() == [(6, None)], "it waits for the first half of the second 7"
+    machine.ticks(9, 18)
+    assert next_() == [(6, 7)]
+    machine.sends(22, 0, 0)
+    assert next_() == [(6, 9)], "the device is back, and nothing is waited for any more"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(
