@@ -24,6 +24,11 @@ def close(effects: Effects, cohort: Cohort, rows: I64) -> None:
     """End what is open of these rows' devices."""
     for row in rows[cohort.alerts.open[rows]].tolist():
         effects.alerts.append(alert_event(cohort, _cleared(cohort, row)))
+    end_sessions(effects, cohort, rows)
+
+
+def end_sessions(effects: Effects, cohort: Cohort, rows: I64) -> None:
+    """End these rows' open sessions at their last active seconds."""
     if cohort.sessions is not None:
         ended = cohort.sessions.end(rows)
         effects.sessions += [session_event(cohort, change) for change in ended]

@@ -17,7 +17,7 @@ from fleetpulse.pieces import Pieces
 from fleetpulse.ports import Scorer
 from fleetpulse.profile import Profile
 from fleetpulse.ragged import in_turns, ragged_range
-from fleetpulse.retirement import close
+from fleetpulse.retirement import close, end_sessions
 
 WAITING_MAX = 8192
 """Samples that may wait; then those that nothing can precede are handed on."""
@@ -76,12 +76,18 @@ class Repair:
             self._hand_on(self._head - self._hold, effects)
         return effects
 
-    def finish(self, *, ended: bool) -> Effects:
-        """Hand on the rest. ended: the device went on under another profile."""
-        effects = Effects()
+    def finish(self, *, ended: bool, silent: bool = False) -> Effects:
+        """Hand on the rest. ended: the device went on under another profile.
+
+        silent: it is offline. If this profile waits longer than the one that heard the silence,
+        no sample may ever come that closes the seconds before the break.
+        """
+        effects, rows = Effects(), np.array([self.row])
         self._hand_on(_END, effects)
         if ended:
-            close(effects, self.cohort, np.array([self.row]))
+            close(effects, self.cohort, rows)
+        elif silent:
+            end_sessions(effects, self.cohort, rows)
         return effects
 
     def _decoded(self, offsets: I64, log_time_us: I64, values: list[bytes]) -> "_Samples":

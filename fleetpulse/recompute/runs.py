@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fleetpulse.directory import ABSENT
 from fleetpulse.engine import Engine
 from fleetpulse.identity import DeviceKey
 from fleetpulse.ports import RecordBatch, Scorer
@@ -43,6 +44,12 @@ class LiveRun:
         place = self.engine.directory.find(key)
         return RunEnd(*place, ended=False) if place else None
 
+    def silent(self, key: bytes) -> bool:
+        """Whether the device is offline now."""
+        directory = self.engine.directory
+        handles = directory.handles([key])
+        return bool(directory.offline[handles[handles != ABSENT]].any())
+
 
 class NextRun:
     """The second pass over the same records: each device's, repaired."""
@@ -72,8 +79,8 @@ class NextRun:
 
     def ledgers(self) -> dict[bytes, Ledger]:
         """What next says of each device, once all is taken; instead of `corrections`."""
-        for device in self._devices.values():
-            device.finish()
+        for key, device in self._devices.items():
+            device.finish(silent=self._live.silent(key))
         return {key: device.ledger for key, device in self._devices.items()}
 
     def corrections(self, from_us: int) -> dict[bytes, Correction]:
@@ -83,7 +90,7 @@ class NextRun:
         """
         found: dict[bytes, Correction] = {}
         for key, device in self._devices.items():
-            end = device.finish()
+            end = device.finish(silent=self._live.silent(key))
             first = device.lives[0].profile
             exact_us = round(first.future_bound_s * 1e6) + warm_up_us(first)
             before = self._live.ledgers[key].within(device.touched)
@@ -161,10 +168,10 @@ class _Device:
             self._repair = self._begin(self.lives[self._number])
         self._take(batch)
 
-    def finish(self) -> RunEnd:
-        """All records are there."""
+    def finish(self, *, silent: bool) -> RunEnd:
+        """All records are there. silent: and the device is offline."""
         ended = self.lives[self._number].ended
-        self.ledger.take(self._repair.finish(ended=ended))
+        self.ledger.take(self._repair.finish(ended=ended, silent=silent))
         return RunEnd(self._repair.cohort, self._repair.row, ended)
 
     def _begin(self, life: Life) -> Repair:

@@ -27,7 +27,10 @@ class SessionCorrection:
     reached: TimeRange
     """Sessions that share a moment with it and are not known are withdrawn."""
     started_from_us: int
-    """Those that started earlier stay as they are: the runs lack records before them."""
+    """Those that started earlier stay as they are: the runs lack records before them, or they
+    share time with such a session."""
+    cut: bool
+    """One that is reached began before the runs could tell: a longer reading would replace it."""
 
     @property
     def runs(self) -> bool:
@@ -43,9 +46,11 @@ def compare_sessions(
     after: Mapping[str, SessionEvent],
 ) -> SessionCorrection:
     """What replaces live's sessions. gap_us: the longest pause within one."""
-    reached = _reached(touched, gap_us, [*before.values(), *after.values()])
+    both = [*before.values(), *after.values()]
+    reached = _reached(touched, gap_us, both)
     # Whether a session began there is known if no earlier one could have gone on until then.
-    started_from_us = exact_from_us + gap_us if exact_from_us else 0
+    known_from_us = exact_from_us + gap_us if exact_from_us else 0
+    started_from_us = _free_from_us(known_from_us, [x for x in both if _touches(reached, x)])
     return SessionCorrection(
         sessions=[
             each
@@ -56,6 +61,7 @@ def compare_sessions(
         before=list(before),
         reached=reached,
         started_from_us=started_from_us,
+        cut=started_from_us > known_from_us,
     )
 
 
@@ -87,6 +93,19 @@ def _reached(touched: TimeRange, gap_us: int, sessions: list[SessionEvent]) -> T
         if wider == reached:
             return reached
         reached = wider
+
+
+def _free_from_us(from_us: int, sessions: list[SessionEvent]) -> int:
+    """From when on nothing overlaps a session that started before `from_us`, or one that overlaps
+    such a session, and so on.
+
+    Those are not written. Where live's were withdrawn under them, or next's written into them,
+    time would have no session or two.
+    """
+    for each in sorted(sessions, key=lambda session: session.started_at_us):
+        if each.started_at_us < from_us:
+            from_us = max(from_us, _end_us(each))
+    return from_us
 
 
 def _touches(reached: TimeRange, session: SessionEvent) -> bool:

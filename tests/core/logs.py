@@ -47,15 +47,17 @@ class Log:
         for partition in range(PARTITIONS):
             self.append(partition, CONTROL_KEY, control.SerializeToString(), log_time_us)
 
-    def profile(self, profile: Profile, pattern: str = "*") -> None:
-        self.control(Control(id=f"profile {profile.ref}", profile_yaml=profile.to_yaml()))
+    def profile(self, profile: Profile, pattern: str = "*", log_time_us: int = T0_US) -> None:
+        content = profile.to_yaml()
+        self.control(Control(id=f"profile {profile.ref}", profile_yaml=content), log_time_us)
         assignment = Assignment(
             tenant="*",
             device_pattern=pattern,
             profile=profile.name,
             profile_revision=profile.revision,
         )
-        self.control(Control(id=f"assign {pattern} {profile.ref}", assignment=assignment))
+        assign = Control(id=f"assign {pattern} {profile.ref}", assignment=assignment)
+        self.control(assign, log_time_us)
 
     def batch(self, begin: int = 0, end: int | None = None) -> RecordBatch:
         whole = RecordBatch(

@@ -75,6 +75,24 @@ def test_a_session_ends_with_its_life() -> None:
     assert live_and_next(machine) == ([(0, 1), (1, None)], [(0, 1), (1, None)])
 
 
+def test_a_silent_device_has_no_session_that_runs_however_long_its_profile_waits() -> None:
+    machine = Machine()
+    machine.ticks(0, 0)
+    machine.sends(0, *[0] * 12, 2, 2)
+    machine.sends(7.5, 2)
+    machine.log.profile(PUMP.model_copy(update={"revision": 2, "lateness_ms": 4000}))
+    machine.sends(8, 2, 2)
+
+    def next_() -> list[tuple[float, float | None]]:
+        return spans(repaired(machine.log, device="m", cause="profile").sessions)
+
+    assert next_() == [(6, None)], "it waits for the first half of the second 7"
+    machine.ticks(9, 18)
+    assert next_() == [(6, 7)]
+    machine.sends(22, 0, 0)
+    assert next_() == [(6, 9)], "the device is back, and nothing is waited for any more"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(
@@ -158,7 +176,45 @@ def test_a_session_whose_begin_is_not_known_stays_as_it_was() -> None:
     both = [session(102, 110), session(120, 130)]
     found = compared((105, 125), both, both, exact_from_s=100)
     assert [each.session_id for each in found.sessions] == ["120"]
-    assert found.started_from_us == 103_000_000
+    assert found.started_from_us == 110_000_000
+    assert found.cut
+
+
+def test_no_session_is_withdrawn_under_one_that_is_not_written() -> None:
+    live = [session(200, 210), session(300, 310)]
+    found = compared((205, 206), live, [session(101, 290), session(300, 310)], exact_from_s=100)
+    assert found.sessions == []
+    assert found.started_from_us == 290_000_000, "behind both of live's that are reached"
+    assert found.cut
+
+
+def test_a_session_that_runs_and_is_not_written_keeps_all_behind_it() -> None:
+    live = [session(200, 210), session(300, None)]
+    found = compared((205, 206), live, [session(101, None)], exact_from_s=100)
+    assert found.started_from_us > max(each.started_at_us for each in live)
+    assert not found.runs
+
+
+def test_no_session_is_written_into_one_that_stays() -> None:
+    found = compared(
+        (205, 206), [session(101, 290)], [session(101, 150), session(200, 290)], exact_from_s=100
+    )
+    assert found.sessions == []
+    assert found.started_from_us == 290_000_000
+
+
+def test_what_overlaps_an_unwritten_session_of_another_life_stays_too() -> None:
+    after = [session(101, 150), session(140, 220, "other life"), session(230, 240)]
+    found = compared((145, 235), [session(225, 240)], after, exact_from_s=100)
+    assert [each.session_id for each in found.sessions] == ["230"]
+    assert found.started_from_us == 220_000_000
+
+
+def test_nothing_is_cut_where_the_log_reaches_back() -> None:
+    found = compared((205, 206), [session(200, 210)], [session(104, 290)], exact_from_s=100)
+    assert not found.cut
+    assert [each.session_id for each in found.sessions] == ["104"]
+    assert not compared((1, 2), [session(0, 5)], [session(0, 9)]).cut
 
 
 @pytest.mark.parametrize(
