@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Thread
 
 from fleetpulse.effects import Effects
-from fleetpulse.errors import Fenced, RetryLater
+from fleetpulse.errors import Fenced, ProofOutdated, RetryLater
 from fleetpulse.ports import Advance, Claim, EffectSink
 
 Written = Callable[[Effects, Mapping[int, Advance]], None]
@@ -20,6 +20,8 @@ IDLE_S = 1.0
 BEHIND_FACTOR = 4
 """How much rarer a shard that is behind writes."""
 RETRY_MAX_S = 120.0
+DRAIN_OUTDATED_S = 1.0
+"""For a write that was begun with an older proof than the one that draining began with."""
 logger = logging.getLogger(__name__)
 
 
@@ -216,11 +218,27 @@ class SinkWriter:
                 if time.monotonic() > deadline_s:
                     raise
                 logger.warning("sink %s: %s", self.name, error)
+                if isinstance(error, ProofOutdated):
+                    deadline_s = self._await_proof(deadline_s)
                 with self._changed:
                     if self._changed.wait_for(lambda: self._closing, error.retry_after_s):
                         raise
             else:
                 return
+
+    def _await_proof(self, deadline_s: float) -> float:
+        """Only the loop's next poll brings one, so the loop must not wait for this write.
+
+        Claims that it waits for are answered now. While it drains it cannot poll: if the proof
+        that draining began with is outdated too, the group has given the partitions away, and
+        every second that the write is tried again is one without a new incarnation.
+        """
+        with self._changed:
+            claims, self._claims = self._claims, []
+            draining = self._draining
+        for partitions, answer in claims:
+            self._answer(partitions, answer)
+        return min(deadline_s, time.monotonic() + DRAIN_OUTDATED_S) if draining else deadline_s
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:

@@ -4,6 +4,7 @@ FleetpulseError
 ├── RetryLater            try the same again after `retry_after_s`
 │   ├── BrokerUnavailable
 │   ├── DatabaseUnavailable
+│   ├── ProofOutdated     after the reader's next poll, not before
 │   └── Overloaded
 ├── Refused               the input is wrong; trying it again cannot help
 │   ├── InputError        names the field (HTTP 4xx)
@@ -33,6 +34,10 @@ class BrokerUnavailable(RetryLater):
 
 class DatabaseUnavailable(RetryLater):
     """PostgreSQL did not answer in time or closed the connection."""
+
+
+class ProofOutdated(RetryLater):
+    """The group has moved on since ownership was proved; a poll brings a new proof, if any."""
 
 
 class Overloaded(RetryLater):

@@ -35,7 +35,7 @@ from adapters.kafka.encode import (
 from adapters.kafka.encode_events import encode_presence, encode_session
 from adapters.kafka.log_reader import GROUP, Membership
 from fleetpulse.effects import Effects, Resolution
-from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, RetryLater
+from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, ProofOutdated
 from fleetpulse.identity import DeviceKey
 from fleetpulse.ports import Advance, Claim
 from fleetpulse.settings import KafkaSettings
@@ -232,7 +232,7 @@ class KafkaEffectSink:
                 self._claims.pop(each, None)
             return Fenced(f"sink kafka: {error.args[0].str()}", partitions=partitions)
         if code in _STALE:
-            return RetryLater(f"sink kafka: {error.args[0].str()}", retry_after_s=0.05)
+            return ProofOutdated(f"sink kafka: {error.args[0].str()}", retry_after_s=0.05)
         return meaning_of(error, "write a transaction")
 
     def _ready(self) -> Producer:
