@@ -87,7 +87,8 @@ class KafkaEffectSink:
         self._settings = settings
         self._membership = membership
         self._timeout_s = REQUEST_TIMEOUT_S
-        self._commit_timeout_s = transaction_timeout_ms / 1000
+        self._transaction_timeout_s = transaction_timeout_ms / 1000
+        """The broker ends one that takes longer, so no step of one is waited for longer."""
         self._claims: dict[int, Claim] = {}
         self._admin = AdminClient(connection_config(settings, client_id=client_id))
         self._producer: Producer | None = None
@@ -129,7 +130,7 @@ class KafkaEffectSink:
             producer.send_offsets_to_transaction(
                 [self._position(each, step.next_offset) for each, step in advance.items()],
                 membership.metadata,
-                self._timeout_s,
+                self._transaction_timeout_s,
             )
         except KafkaException as error:
             self._abort(producer)
@@ -201,7 +202,7 @@ class KafkaEffectSink:
                 return
 
     def _commit(self, producer: Producer, advance: Mapping[int, Advance]) -> None:
-        deadline = time.monotonic() + self._commit_timeout_s
+        deadline = time.monotonic() + self._transaction_timeout_s
         while True:
             try:
                 producer.commit_transaction(max(deadline - time.monotonic(), 0.1))
@@ -220,7 +221,7 @@ class KafkaEffectSink:
 
     def _abort(self, producer: Producer) -> None:
         try:
-            producer.abort_transaction(self._timeout_s)
+            producer.abort_transaction(self._transaction_timeout_s)
         except KafkaException:
             self._drop()
 
