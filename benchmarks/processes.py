@@ -11,7 +11,7 @@ from benchmarks.steadiness import thirds
 from devstack.processes import memory_bytes
 
 _INTERVAL_S = 0.5
-_MEMORY_INTERVAL_S = 5.0
+_MEMORY_INTERVAL_S = 2.0
 
 # The first text that a command line contains decides.
 _ROLES = (
