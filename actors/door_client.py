@@ -3,34 +3,21 @@
 import asyncio
 import pickle
 from collections import deque
-from typing import Final, Self, cast
+from typing import Final
 
-from actors.door import ANSWER, REQUEST, Answer, DoorAddress
+from actors.caller import Caller
+from actors.door import ANSWER, REQUEST, Answer
 
 REQUESTS_MAX: Final = 1024
 """Requests of one caller that wait for their answers."""
 
 
-class DoorClient(asyncio.Protocol):
+class DoorClient(Caller):
     """One connection, of one event loop. Ends for good with the first failure."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[Answer]] = deque()
         self._received = bytearray()
-        self._transport: asyncio.Transport | None = None
-
-    @classmethod
-    async def connect(cls, address: DoorAddress, timeout_s: float) -> Self:
-        """Raises OSError when the door does not open in time (TimeoutError is one)."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(timeout_s):
-            _, client = await loop.create_connection(cls, address.host, address.port)
-        client.introduce(address.token)
-        return client
-
-    def introduce(self, token: bytes) -> None:
-        """What the door wants to see first."""
-        self._write(token)
 
     @property
     def usable(self) -> bool:
@@ -61,9 +48,8 @@ class DoorClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The door was there."""
+        super().connection_made(transport)
         self._loop = asyncio.get_running_loop()
-        # No check of its type: uvloop's, under Serve, does not inherit from asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of some answers."""
@@ -87,7 +73,3 @@ class DoorClient(asyncio.Protocol):
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_exception(ConnectionError(f"the shard has gone: {exc}"))
-
-    def _write(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)

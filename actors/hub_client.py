@@ -3,10 +3,11 @@
 import asyncio
 import pickle
 import socket
-from typing import Any, Final, Self, cast
+from typing import Any, Final
 
+from actors.caller import Caller
 from actors.door import DoorAddress, exactly, hang_up
-from actors.hub_door import FRAME_BYTES_MAX, HEAD, frame, taken
+from actors.hub_door import HEAD, frame, head_of, taken
 
 CALLS_MAX: Final = 32
 """Of one client, under way at a time; others wait for their turn."""
@@ -24,9 +25,7 @@ class HubCaller:
     def call(self, method: str, *arguments: object) -> Any:
         """What the hub answers. Raises OSError when it has gone (TimeoutError is one)."""
         self._socket.sendall(frame(0, (method, arguments)))
-        _, length = HEAD.unpack(exactly(self._socket, HEAD.size))
-        if length > FRAME_BYTES_MAX:
-            raise ConnectionError(f"the hub answers {length} bytes")
+        _, length = head_of(exactly(self._socket, HEAD.size))
         # The address came from the hub's actor, so this is what the hub wrote.
         return pickle.loads(exactly(self._socket, length))  # noqa: S301
 
@@ -35,29 +34,14 @@ class HubCaller:
         hang_up(self._socket)
 
 
-class HubClient(asyncio.Protocol):
+class HubClient(Caller):
     """One connection of one event loop, many calls. Ends for good with the first failure."""
 
     def __init__(self) -> None:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._received = bytearray()
-        self._transport: asyncio.Transport | None = None
         self._number = 0
         self._room = asyncio.Semaphore(CALLS_MAX)
-
-    @classmethod
-    async def connect(cls, address: DoorAddress, timeout_s: float) -> Self:
-        """Raises OSError when the door does not open in time (TimeoutError is one)."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(timeout_s):
-            _, client = await loop.create_connection(cls, address.host, address.port)
-        client.introduce(address.token)
-        return client
-
-    def introduce(self, token: bytes) -> None:
-        """What the door wants to see first."""
-        assert self._transport is not None
-        self._transport.write(token)
 
     @property
     def usable(self) -> bool:
@@ -90,11 +74,6 @@ class HubClient(asyncio.Protocol):
             self._transport.abort()
 
     # called by the event loop
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The door was there."""
-        # No check of its type: uvloop's, under Serve, does not inherit from asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of some answers."""

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 Methods = Mapping[str, Callable[..., Awaitable[object]]]
 
 
-class TooLong(Exception):
+class TooLong(ConnectionError):
     """A frame beyond the bound."""
 
 
@@ -42,12 +42,18 @@ def frame(number: int, content: object) -> bytes:
     return HEAD.pack(number, len(pickled)) + pickled
 
 
+def head_of(received: bytes | bytearray) -> tuple[int, int]:
+    """The number at the front, and the length of what follows. Raises TooLong."""
+    number, length = HEAD.unpack_from(received)
+    if length > FRAME_BYTES_MAX:
+        raise TooLong(f"{length} bytes")
+    return number, length
+
+
 def taken(received: bytearray) -> Iterator[tuple[int, Any]]:
     """Take whole frames off the front: number and content. Raises TooLong."""
     while len(received) >= HEAD.size:
-        number, length = HEAD.unpack_from(received)
-        if length > FRAME_BYTES_MAX:
-            raise TooLong(f"{length} bytes")
+        number, length = head_of(received)
         end = HEAD.size + length
         if len(received) < end:
             return

@@ -184,13 +184,14 @@ class Blackboard:
             return row[0] if row else None
 
     def session_begin(self, job: Claimed, profile: Profile | None) -> int | None:
-        """When the first session started that reaches into the job's range."""
-        gap = gap_us([profile] if profile else [])
+        """When the first session started that reaches into the job's range, if it has any."""
+        if profile is None or profile.session is None:
+            return None
         asked = {
             "tenant": job.tenant,
             "device_id": job.device_id,
             "from_us": job.changed.from_us,
-            "reaching_us": job.changed.from_us - gap,
+            "reaching_us": job.changed.from_us - gap_us([profile]),
         }
         with self.session() as connection:
             row = connection.execute(_SESSION_BEGIN, asked).fetchone()

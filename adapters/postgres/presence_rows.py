@@ -1,8 +1,9 @@
 """Statements for devices that fall silent or return, and for sessions."""
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
 
 from fleetpulse.effects import Presence, SessionEvent
 
@@ -13,20 +14,34 @@ FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::bigint[], %s::bigint[])
     AS seen (tenant, device_id, online, at_us, heard_us)
 WHERE devices.tenant = seen.tenant AND devices.device_id = seen.device_id
 """
-# Started and ended are one row; the end alone knows all of it. What a recomputation wrote stays.
-_SESSION = """
-INSERT INTO sessions (tenant, device_id, session_id, started_at, profile, ended_at, channels,
-    count, min, max, mean, std,
-    score_count, score_over, score_min, score_max, score_mean, score_std)
-VALUES (%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
-    (ended_at, channels, count, min, max, mean, std,
-        score_count, score_over, score_min, score_max, score_mean, score_std)
-    = (excluded.ended_at, excluded.channels, excluded.count, excluded.min, excluded.max,
-        excluded.mean, excluded.std, excluded.score_count, excluded.score_over,
-        excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std)
-WHERE excluded.ended_at IS NOT NULL AND sessions.view_epoch = 0
+_ENDED = (
+    *("ended_at", "channels", "count", "min", "max", "mean", "std"),
+    *("score_count", "score_over", "score_min", "score_max", "score_mean", "score_std"),
+)
+
+
+def _of(*table: str) -> Composed:
+    return SQL(", ").join(Identifier(*table, column) for column in _ENDED)
+
+
+SESSION: Final[dict[str, Composable]] = {
+    "columns": SQL("tenant, device_id, session_id, started_at, profile, {}").format(_of()),
+    "values": SQL("%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), {}").format(
+        SQL(", ").join([Placeholder()] * (len(_ENDED) - 1))
+    ),
+    "ended": _of(),
+    "held": _of("held"),
+    "new": _of("excluded"),
+}
+"""Parts of a statement on a session's row, `held`: its columns, what `session_columns` fills, and
+what its end brings.
 """
+# Started and ended are one row; the end alone knows all of it. What a recomputation wrote stays.
+_SESSION = SQL("""
+INSERT INTO sessions AS held ({columns}) VALUES ({values})
+ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET ({ended}) = ({new})
+WHERE excluded.ended_at IS NOT NULL AND held.view_epoch = 0
+""").format(**SESSION)
 
 
 def write_presences(connection: psycopg.Connection[Any], events: list[Presence]) -> None:

@@ -7,33 +7,20 @@ it, which lacks what was late, is refused.
 from typing import Any, Final
 
 import psycopg
+from psycopg.sql import SQL
 
-from adapters.postgres.presence_rows import session_columns
+from adapters.postgres.presence_rows import SESSION, session_columns
 from fleetpulse.effects import SessionEvent
 from fleetpulse.recompute.job import Claimed
 from fleetpulse.recompute.sessions import SessionCorrection
 
-_SESSION: Final = """
-INSERT INTO sessions AS held (tenant, device_id, session_id, started_at, profile, ended_at,
-    channels, count, min, max, mean, std,
-    score_count, score_over, score_min, score_max, score_mean, score_std, view_epoch)
-VALUES (%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), %s, %s, %s, %s, %s, %s,
-    %s, %s, %s, %s, %s, %s, %s)
+_SESSION: Final = SQL("""
+INSERT INTO sessions AS held ({columns}, view_epoch) VALUES ({values}, %s)
 ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
-    (ended_at, channels, count, min, max, mean, std, score_count, score_over,
-        score_min, score_max, score_mean, score_std, view_epoch, withdrawn)
-    = (excluded.ended_at, excluded.channels, excluded.count, excluded.min, excluded.max,
-        excluded.mean, excluded.std, excluded.score_count, excluded.score_over,
-        excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std,
-        excluded.view_epoch, false)
+    ({ended}, view_epoch, withdrawn) = ({new}, excluded.view_epoch, false)
 WHERE held.withdrawn OR excluded.ended_at IS NULL AND held.view_epoch = 0
-    OR (held.ended_at, held.channels, held.count, held.min, held.max, held.mean, held.std,
-        held.score_count, held.score_over, held.score_min, held.score_max, held.score_mean,
-        held.score_std)
-    IS DISTINCT FROM (excluded.ended_at, excluded.channels, excluded.count, excluded.min,
-        excluded.max, excluded.mean, excluded.std, excluded.score_count, excluded.score_over,
-        excluded.score_min, excluded.score_max, excluded.score_mean, excluded.score_std)
-"""
+    OR ({held}) IS DISTINCT FROM ({new})
+""").format(**SESSION)
 # Live's sessions by name, because live goes on meanwhile; those of earlier promotions by time.
 _WITHDRAW: Final = """
 UPDATE sessions SET withdrawn = true, view_epoch = %(view_epoch)s

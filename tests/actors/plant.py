@@ -1,5 +1,6 @@
 """A log with a live view in PostgreSQL, written as shards write it."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from adapters.kafka.encode import encode_rejected
 from adapters.kafka.range_reader import RangeReader
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.blackboard import Blackboard
+from adapters.postgres.jobs import PostgresJobs
 from adapters.postgres.rollup_sink import PostgresRollupSink
 from benchmarks.topics import read_to_end
 from fleetpulse.effects import F32, Effects
@@ -26,6 +28,7 @@ from fleetpulse.engine import Engine, PartitionState
 from fleetpulse.identity import partition_of
 from fleetpulse.ports import Advance
 from fleetpulse.profile import AlertRule, Profile, SessionSpec, WindowSpec
+from fleetpulse.recompute.job import Mark
 from fleetpulse.rerun import rerun
 from fleetpulse.settings import KafkaSettings, PostgresSettings, RecomputeSettings, Settings
 from fleetpulse.telemetry_pb2 import Assignment
@@ -112,6 +115,16 @@ class Plant:
         self.ends.callback(blackboard.close)
         self.ends.callback(log.close)
         return Support(self.settings, blackboard, log, FakeModel(), self.topic_id)
+
+    def mark(self, mark: Mark) -> None:
+        """As a person or a changed profile does."""
+
+        async def ask() -> None:
+            jobs = PostgresJobs(self.dsn, partitions=PARTITIONS)
+            await jobs.mark([mark])
+            await jobs.close()
+
+        asyncio.run(ask())
 
     def marked(self) -> None:
         """A controller notices what is late."""

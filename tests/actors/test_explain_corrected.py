@@ -1,7 +1,5 @@
 """Why an alert was raised, once a recomputation has corrected the past."""
 
-import asyncio
-
 import pytest
 
 from actors.explain import explain
@@ -9,7 +7,6 @@ from actors.explanation import Explanation
 from actors.rerun import Again
 from adapters.kafka.controls import publish
 from adapters.postgres.alert_lookup import find_alert
-from adapters.postgres.jobs import PostgresJobs
 from fleetpulse.errors import InputError
 from fleetpulse.profile import AlertRule
 from fleetpulse.recompute.job import Mark
@@ -66,13 +63,7 @@ def test_an_alert_of_a_profile_that_was_not_there_yet_is_explained(plant: Plant)
     plant.live()
     past = TimeRange(plant.t0_us, plant.t0_us + 300_000_000)
     mark = Mark("profile:1", "default", "pump-1", past, "profile")
-
-    async def ask() -> None:
-        jobs = PostgresJobs(plant.dsn, partitions=PARTITIONS)
-        await jobs.mark([mark])
-        await jobs.close()
-
-    asyncio.run(ask())
+    plant.mark(mark)
     assert plant.support().work() == 1
     promoted = ids(plant, "view_epoch > 0 AND NOT withdrawn AND profile = 'pump@2'")
     assert promoted

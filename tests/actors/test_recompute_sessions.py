@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.postgres.jobs import PostgresJobs
 from adapters.postgres.promotion import Promoted, Promotion
 from adapters.postgres.reads import PostgresReads
 from fleetpulse.reads import PeriodFilter, SessionRow
@@ -16,7 +15,7 @@ from fleetpulse.recompute.job import Claimed, Mark
 from fleetpulse.recompute.ranges import TimeRange
 from fleetpulse.telemetry_pb2 import DeviceEvent
 from fleetpulse.wire import encode_block
-from tests.actors.plant import FRAME, KEY, NEXT_DAY, PARTITION, PARTITIONS, PROFILE, Plant
+from tests.actors.plant import FRAME, KEY, NEXT_DAY, PARTITION, PROFILE, Plant
 
 FRAMES = list(range(60))
 """Five minutes; a session of some seconds every half minute, with pauses longer than its gap."""
@@ -206,13 +205,7 @@ def test_computing_it_once_more_changes_nothing(plant: Plant) -> None:
     mark = Mark(
         "person:1", "default", "pump-1", TimeRange(plant.t0_us, plant.t0_us + 300_000_000), "person"
     )
-
-    async def ask() -> None:
-        jobs = PostgresJobs(plant.dsn, partitions=PARTITIONS)
-        await jobs.mark([mark])
-        await jobs.close()
-
-    asyncio.run(ask())
+    plant.mark(mark)
     assert plant.support().work() == 1
     assert sessions(plant) == before
     assert len(told(plant)) == events

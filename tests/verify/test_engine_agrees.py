@@ -21,7 +21,7 @@ from fleetpulse.identity import partition_of
 from fleetpulse.ports import RecordBatch
 from fleetpulse.profile import AlertRule, Profile, RateLimit, SessionSpec, WindowSpec, ZScoreSpec
 from fleetpulse.telemetry_pb2 import Assignment, Forget
-from tests.verify.tiny_log import MINUTE_S, TinyLog, block, control, profile, sample
+from tests.verify.tiny_log import MINUTE_S, block, control, profile, sample
 
 PARTITIONS = 2
 DEVICES = [b"default/a", b"default/b", b"default/c", b"default/d"]
@@ -135,6 +135,18 @@ def logs(draw: st.DrawFn) -> tuple[list[tuple[int, float, bytes, bytes]], list[i
     log = controls + draw(records(used, other))
     cuts = draw(st.lists(st.integers(1, 9), min_size=1, max_size=8))
     return log, cuts
+
+
+def recorded(
+    log: list[tuple[int, float, bytes, bytes]],
+) -> tuple[dict[int, list[Record]], list[int]]:
+    """The log by partition, and each record's offset."""
+    partitions: dict[int, list[Record]] = {partition: [] for partition in range(PARTITIONS)}
+    offsets = []
+    for partition, time_s, key, value in log:
+        offsets.append(len(partitions[partition]))
+        partitions[partition].append(Record(offsets[-1], round(time_s * 1e6), key, value))
+    return partitions, offsets
 
 
 def batches(
@@ -266,13 +278,6 @@ def findings(
     ]
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    TinyLog(folder, profile())
-    return folder
-
-
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -281,11 +286,7 @@ def test_the_engine_agrees(
     models: Path, drawn: tuple[list[tuple[int, float, bytes, bytes]], list[int]]
 ) -> None:
     log, cuts = drawn
-    partitions: dict[int, list[Record]] = {partition: [] for partition in range(PARTITIONS)}
-    offsets = []
-    for partition, time_s, key, value in log:
-        offsets.append(len(partitions[partition]))
-        partitions[partition].append(Record(offsets[-1], round(time_s * 1e6), key, value))
+    partitions, offsets = recorded(log)
     outcome = compute(partitions, models)
     wrong = findings(outcome, run_engine(log, offsets, cuts))
     assert not wrong, "\n".join(map(str, wrong))

@@ -3,29 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.offline.outcome import Outcome, compute
-from benchmarks.offline.records import Record
 from fleetpulse.effects import F32, Effects
 from fleetpulse.identity import partition_of
 from tests.core.repairs import repaired_of
-from tests.verify.test_engine_agrees import DEVICES, PARTITIONS, batches, findings, logs
-from tests.verify.tiny_log import TinyLog, profile
+from tests.verify.test_engine_agrees import DEVICES, PARTITIONS, batches, findings, logs, recorded
 
 
 class MeanModel:
     def score(self, model: str, samples: F32) -> F32:
         means: F32 = samples.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
         return means
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    TinyLog(folder, profile())
-    return folder
 
 
 @settings(
@@ -36,11 +26,7 @@ def test_next_agrees(
     models: Path, drawn: tuple[list[tuple[int, float, bytes, bytes]], list[int]]
 ) -> None:
     log, cuts = drawn
-    partitions: dict[int, list[Record]] = {partition: [] for partition in range(PARTITIONS)}
-    offsets = []
-    for partition, time_s, key, value in log:
-        offsets.append(len(partitions[partition]))
-        partitions[partition].append(Record(offsets[-1], round(time_s * 1e6), key, value))
+    partitions, offsets = recorded(log)
     found = Effects()
     for key in DEVICES:
         home = partition_of(key, PARTITIONS)

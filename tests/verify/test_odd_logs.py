@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.offline.outcome import compute
-from benchmarks.offline.records import Record
 from fleetpulse.identity import partition_of
 from fleetpulse.profile import AlertRule, Profile, RateLimit, WindowSpec, ZScoreSpec
 from fleetpulse.snapshot import FIRST_RESULT_VERSION
@@ -22,8 +20,8 @@ from fleetpulse.telemetry_pb2 import (
     Savepoint,
     Telemetry,
 )
-from tests.verify.test_engine_agrees import PARTITIONS, findings, run_engine
-from tests.verify.tiny_log import TinyLog, control, profile
+from tests.verify.test_engine_agrees import PARTITIONS, findings, recorded, run_engine
+from tests.verify.tiny_log import control, profile
 
 Log = list[tuple[int, float, bytes, bytes]]
 DAY_S = 86_400
@@ -150,21 +148,10 @@ def odd_record(rng: np.random.Generator, used: Profile, now_ns: int) -> tuple[in
     return begin_ns, block.SerializeToString(), begin_ns + count * period_ns
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    TinyLog(folder, profile())
-    return folder
-
-
 @settings(max_examples=60, deadline=None, print_blob=True)
 @given(seed=st.integers(0, (1 << 32) - 1), cut=st.integers(1, 40))
 def test_odd_logs_agree(models: Path, seed: int, cut: int) -> None:
     log = odd_log(seed)
-    partitions: dict[int, list[Record]] = {partition: [] for partition in range(PARTITIONS)}
-    offsets = []
-    for partition, time_s, key, value in log:
-        offsets.append(len(partitions[partition]))
-        partitions[partition].append(Record(offsets[-1], round(time_s * 1e6), key, value))
+    partitions, offsets = recorded(log)
     wrong = findings(compute(partitions, models), run_engine(log, offsets, [cut]))
     assert not wrong, "\n".join(map(str, wrong))
