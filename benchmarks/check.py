@@ -1,8 +1,9 @@
 """A whole run against its log: everything emitted, in Kafka and PostgreSQL, exactly once."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -38,9 +39,10 @@ class CheckReport:
         observed: Iterable[tuple[K, V]],
         words: Callable[[K], str],
         difference: Callable[[V, V], str],
+        before: Mapping[K, Sequence[V]] = MappingProxyType({}),
     ) -> None:
         """Compare, and keep what is found."""
-        self.findings[name] = compare_once(expected, observed, words, difference)
+        self.findings[name] = compare_once(expected, observed, words, difference, before)
         self.compared[name] = len(expected)
 
     @property
@@ -140,6 +142,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         emitted.scores(kafka, span),
         compare.score_name,
         compare.score_difference,
+        outcome.scores.before,
     )
     report.put(
         "alerts",
@@ -147,6 +150,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         emitted.alerts(kafka, span),
         compare.alert_name,
         compare.alert_difference,
+        outcome.alerts.before,
     )
     for topic, resolution_s in (("aggregates.second", 1), ("aggregates.minute", 60)):
         report.put(
@@ -155,6 +159,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
             emitted.rollups(kafka, topic, span),
             compare.rollup_name,
             compare.rollup_difference,
+            outcome.rollups.before,
         )
     presences, sessions = emitted_events.events(kafka, span)
     report.put(
@@ -165,7 +170,12 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         compare.presence_difference,
     )
     report.put(
-        "sessions", outcome.sessions, sessions, compare.session_name, compare.session_difference
+        "sessions",
+        outcome.sessions,
+        sessions,
+        compare.session_name,
+        compare.session_difference,
+        outcome.sessions.before,
     )
     report.put(
         "tombstones",

@@ -1,10 +1,11 @@
 """What a system emitted against what its log says: missing, doubled, different, unexpected."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isclose, isnan
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 from benchmarks.offline.alerts import Alert
@@ -36,10 +37,12 @@ def compare_once(
     observed: Iterable[tuple[K, V]],
     name: Callable[[K], str],
     difference: Callable[[V, V], str],
+    before: Mapping[K, Sequence[V]] = MappingProxyType({}),
 ) -> list[Finding]:
     """Everything expected must be observed exactly once, and nothing else.
 
-    difference: expected, observed -> what differs, empty if nothing.
+    difference: expected, observed -> what differs, empty if nothing. before: what must be observed
+    of a key ahead of what is expected of it, in order.
     """
     seen: defaultdict[K, list[V]] = defaultdict(list)
     for key, value in observed:
@@ -49,9 +52,15 @@ def compare_once(
         if key not in expected:
             findings.append(Finding("unexpected", name(key)))
             continue
-        if len(values) > 1:
+        owed = [*before.get(key, ()), expected[key]]
+        if len(values) > len(owed):
             findings.append(Finding("doubled", f"{name(key)} is there {len(values)} times"))
-        unlike = next((text for v in values if (text := difference(expected[key], v))), "")
+        elif len(values) < len(owed):
+            text = f"{name(key)} is there {len(values)} times instead of {len(owed)}"
+            findings.append(Finding("missing", text))
+        owed += [expected[key]] * (len(values) - len(owed))
+        texts = (difference(a, b) for a, b in zip(owed, values, strict=False))
+        unlike = next(filter(None, texts), "")
         if unlike:
             findings.append(Finding("different", f"{name(key)}: {unlike}"))
     return findings

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.offline.alerts import Alert, alerts_of
 from benchmarks.offline.cells import accept
@@ -11,20 +12,38 @@ from benchmarks.offline.rollups import Rollup, rollups_of
 from benchmarks.offline.scores import Models, scores_of
 from benchmarks.offline.sessions import Session, sessions_of
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Emitted(dict[K, V]):
+    """Key -> value, and once per life of a device: one that was deleted may come again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: dict[K, list[V]] = {}
+        """What earlier lives emitted of the same key, in order."""
+
+    def emit(self, key: K, value: V) -> None:
+        """A life emits this."""
+        if key in self:
+            self.before.setdefault(key, []).append(self[key])
+        self[key] = value
+
 
 @dataclass(slots=True)
 class Outcome:
-    """Times in epoch microseconds. Keys name what is emitted exactly once."""
+    """Times in epoch microseconds. Keys name what a life of a device emits exactly once."""
 
-    scores: dict[tuple[bytes, int, int], float] = field(default_factory=dict)
+    scores: Emitted[tuple[bytes, int, int], float] = field(default_factory=Emitted)
     """(device, window start, window end) -> score."""
-    rollups: dict[tuple[bytes, int, int], Rollup] = field(default_factory=dict)
+    rollups: Emitted[tuple[bytes, int, int], Rollup] = field(default_factory=Emitted)
     """(device, resolution in seconds, bucket start)."""
-    alerts: dict[tuple[bytes, str, str], Alert] = field(default_factory=dict)
+    alerts: Emitted[tuple[bytes, str, str], Alert] = field(default_factory=Emitted)
     """(device, alert id, kind)."""
     presences: dict[tuple[bytes, str, int], int] = field(default_factory=dict)
     """(device, offline or online, log time) -> log time of its last record before."""
-    sessions: dict[tuple[bytes, str, str], Session] = field(default_factory=dict)
+    sessions: Emitted[tuple[bytes, str, str], Session] = field(default_factory=Emitted)
     """(device, session id, started or ended)."""
     dead: dict[tuple[int, int], str] = field(default_factory=dict)
     """(partition, offset) -> reason."""
@@ -82,25 +101,29 @@ def _add(outcome: Outcome, life: Life, models: Models, *, after_recompute: bool)
     for score in scores:
         start_us = score.start_slot * rules.period_ns // 1000
         end_us = score.end_slot * rules.period_ns // 1000
-        outcome.scores[key, start_us, end_us] = score.score
+        outcome.scores.emit((key, start_us, end_us), score.score)
     rollups = rollups_of(rules, series, scores)
     for (resolution_s, start_s), rollup in rollups.items():
-        name = key, resolution_s, start_s * 1_000_000
-        outcome.rollups[name] = rollup
-        outcome.deleted.discard(name)  # a device that came again may close a bucket once more
+        _emit(outcome, outcome.rollups, (key, resolution_s, start_s * 1_000_000), rollup)
     for alert in alerts_of(key, rules, scores, ended=life.ended):
-        outcome.alerts[key, alert.alert_id, alert.kind] = alert
+        _emit(outcome, outcome.alerts, (key, alert.alert_id, alert.kind), alert)
     for session in sessions_of(key, rules, series, scores, rollups, ended=life.ended):
         begun = Session(session.session_id, session.started_at_us, None)
-        outcome.sessions[key, session.session_id, "started"] = begun
+        _emit(outcome, outcome.sessions, (key, session.session_id, "started"), begun)
         if session.ended_at_us is not None:
-            outcome.sessions[key, session.session_id, "ended"] = session
+            _emit(outcome, outcome.sessions, (key, session.session_id, "ended"), session)
     if life.deleted:
         _delete(outcome, key)
     outcome.late |= {(life.partition, offset) for offset in series.late_offsets}
     outcome.profiles[key] = rules.ref
     outcome.samples += len(series.slots)
     outcome.cells += series.accepted
+
+
+def _emit(outcome: Outcome, emitted: Emitted[K, V], key: K, value: V) -> None:
+    """Its row is there, also when that of an earlier life was deleted."""
+    emitted.emit(key, value)
+    outcome.deleted.discard(key)
 
 
 def _delete(outcome: Outcome, device: bytes) -> None:

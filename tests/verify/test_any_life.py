@@ -32,7 +32,7 @@ class VerifiedLife(EngineLife):
             log.partitions, log.offsets, log.log_time_us, log.keys, log.values, strict=True
         ):
             partitions[row[0]].append(Record(*row[1:]))
-        wrong = findings(compute(partitions, models()), self.effects, back_in_time=True)
+        wrong = findings(compute(partitions, models()), self.effects)
         assert not wrong, "\n".join(map(str, wrong))
 
 

@@ -23,7 +23,11 @@ def outcome(tmp_path: Path) -> Outcome:
 
 def compare_scores(outcome: Outcome, observed: list[tuple[tuple[bytes, int, int], float]]) -> str:
     found = compare.compare_once(
-        outcome.scores, observed, compare.score_name, compare.score_difference
+        outcome.scores,
+        observed,
+        compare.score_name,
+        compare.score_difference,
+        outcome.scores.before,
     )
     return "; ".join(map(str, found))
 
@@ -48,6 +52,16 @@ def test_a_score_of_no_window_is_found(outcome: Outcome) -> None:
     observed = list(outcome.scores.items())
     stranger = ((b"default/a", 5, 6), 1.0)
     assert "unexpected: score" in compare_scores(outcome, [*observed, stranger])
+
+
+def test_a_second_life_is_owed_what_the_first_was(outcome: Outcome) -> None:
+    key, score = next(iter(outcome.scores.items()))
+    once = list(outcome.scores.items())
+    outcome.scores.emit(key, score + 1)
+    assert "is there 1 times instead of 2" in compare_scores(outcome, once)
+    assert compare_scores(outcome, [*once, (key, score + 1)]) == ""
+    assert "different" in compare_scores(outcome, [(key, score + 1), *once]), "in their order"
+    assert "is there 3 times" in compare_scores(outcome, [*once, *[(key, score + 1)] * 2])
 
 
 @pytest.mark.parametrize(("factor", "same"), [(1 + 1e-6, True), (1 + 1e-4, False)])

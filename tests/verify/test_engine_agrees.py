@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.offline import compare
 from benchmarks.offline.alerts import Alert
-from benchmarks.offline.outcome import Outcome, compute
+from benchmarks.offline.outcome import Emitted, Outcome, compute
 from benchmarks.offline.records import Record
 from benchmarks.offline.rollups import Rollup, Stats
 from benchmarks.offline.sessions import Session
@@ -207,10 +207,7 @@ def session(event: SessionEvent) -> Session:
     )
 
 
-def findings(
-    outcome: Outcome, effects: Effects, *, back_in_time: bool = False
-) -> list[compare.Finding]:
-    """back_in_time: a device may begin anew at an earlier time; then what comes later counts."""
+def findings(outcome: Outcome, effects: Effects) -> list[compare.Finding]:
     scores = [
         ((key, int(start), int(end)), float(score))
         for rows in effects.scores
@@ -261,15 +258,16 @@ def findings(
         for each in effects.forgotten
     ]
     once: Any = compare.compare_once
-    if back_in_time:
-        scores, rollups = list(dict(scores).items()), list(dict(rollups).items())
-        alerts, sessions = list(dict(alerts).items()), list(dict(sessions).items())
+
+    def lives(emitted: Emitted[Any, Any], seen: Any, name: Any, difference: Any) -> Any:
+        return once(emitted, seen, name, difference, emitted.before)
+
     return [
-        *once(outcome.scores, scores, compare.score_name, compare.score_difference),
-        *once(outcome.rollups, rollups, compare.rollup_name, compare.rollup_difference),
-        *once(outcome.alerts, alerts, compare.alert_name, compare.alert_difference),
+        *lives(outcome.scores, scores, compare.score_name, compare.score_difference),
+        *lives(outcome.rollups, rollups, compare.rollup_name, compare.rollup_difference),
+        *lives(outcome.alerts, alerts, compare.alert_name, compare.alert_difference),
         *once(outcome.presences, presences, compare.presence_name, compare.presence_difference),
-        *once(outcome.sessions, sessions, compare.session_name, compare.session_difference),
+        *lives(outcome.sessions, sessions, compare.session_name, compare.session_difference),
         *once(outcome.dead, dead, compare.rejection_name, compare.reason_difference),
         *once(outcome.forgotten, forgotten, compare.rejection_name, compare.device_difference),
         *once(

@@ -42,13 +42,8 @@ def test_next_agrees(
 def _of_views(outcome: Outcome) -> Outcome:
     """What a recomputation says; of each session its newest event."""
     ended = {key[:2] for key in outcome.sessions if key[2] == "ended"}
-    return Outcome(
-        scores=outcome.scores,
-        rollups=outcome.rollups,
-        alerts=outcome.alerts,
-        sessions={
-            key: session
-            for key, session in outcome.sessions.items()
-            if key[2] == "ended" or key[:2] not in ended
-        },
-    )
+    found = Outcome(scores=outcome.scores, rollups=outcome.rollups, alerts=outcome.alerts)
+    for key, session in outcome.sessions.items():
+        if key[2] == "ended" or key[:2] not in ended:
+            found.sessions.emit(key, session)
+    return found

@@ -86,7 +86,6 @@ def odd_log(seed: int) -> Log:
             tenant, device = DEVICES[rng.integers(len(DEVICES))].decode().split("/")
             value = control(f"f{step}", forget=Forget(tenant=tenant, device_id=device))
             log += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
-            tomorrow(now_ns)
             continue
         if rng.random() < 0.04:
             wanted = other if rng.random() < 0.7 else used
@@ -94,7 +93,6 @@ def odd_log(seed: int) -> Log:
             value = control(f"c{step}", assignment=assignment)
             log += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
             profiles = {k: wanted if k.startswith(b"default") else used for k in DEVICES}
-            tomorrow(now_ns)
             continue
         key = DEVICES[rng.integers(len(DEVICES))]
         begin_ns, value, end_ns = odd_record(rng, profiles[key], now_ns[key])
@@ -116,12 +114,6 @@ def odd_change(rng: np.random.Generator) -> dict[str, Any]:
     pattern = str(rng.choice(["", "a", "[bc]"]))
     tenant = str(rng.choice(["", "default", "other"]))
     return {"pause": Pause(tenant=tenant, device_pattern=pattern, paused=bool(rng.random() < 0.5))}
-
-
-def tomorrow(now_ns: dict[bytes, int]) -> None:
-    """Go on on another day, so that two lives of a device never emit one bucket."""
-    day_ns = DAY_S * 10**9
-    now_ns |= dict.fromkeys(now_ns, (max(now_ns.values()) // day_ns + 2) * day_ns)
 
 
 def odd_record(rng: np.random.Generator, used: Profile, now_ns: int) -> tuple[int, bytes, int]:
