@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 from actors.device_shard import DeviceShard, shard_name
 from actors.live_hub import NAMESPACE, start_live_hub, stop_live_hub
@@ -36,9 +36,11 @@ logger = logging.getLogger(__name__)
 class _Shard:
     """An actor, and a call to it that fails at the moment when its process ends."""
 
+    name: str
     actor: Handle
     watch: Any
-    dead: bool = False
+    died: str = ""
+    """Ray's account of its end; empty while it lives."""
 
 
 @dataclass(slots=True)
@@ -154,23 +156,32 @@ class Shards:
         shards = [slot.shard for slot in self._slots.values()]
         if self._spare:
             shards.append(self._spare)
-        alive = [shard for shard in shards if not shard.dead]
+        alive = [shard for shard in shards if not shard.died]
         if not alive:
             self._stopping.wait(LOOK_S)
             return
         ended, _ = ray.wait([shard.watch for shard in alive], timeout=LOOK_S)
         for shard in alive:
             if shard.watch in ended:
-                try:
-                    ray.get(shard.watch)
-                    shard.watch = shard.actor.watch.remote(WATCH_S)
-                except RayActorError:
-                    shard.dead = True
+                self._look_at(shard)
+
+    def _look_at(self, shard: _Shard) -> None:
+        """Its watch ended: it has been a while, it cannot be reached for now, or it is dead."""
+        try:
+            ray.get(shard.watch)
+        except ActorUnavailableError as error:
+            # It may live. To replace it would end it: Ray kills an actor whose handle is gone.
+            logger.warning("%s cannot be reached: %s", shard.name, error)
+            self._stopping.wait(LOOK_S)
+        except RayActorError as error:
+            shard.died = str(error)
+            return
+        shard.watch = shard.actor.watch.remote(WATCH_S)
 
     def _replace(self) -> None:
         for number, slot in self._slots.items():
-            if slot.shard.dead and slot.revival.due():
-                logger.warning("%s died and is replaced", shard_name(number))
+            if slot.shard.died and slot.revival.due():
+                logger.warning("%s is replaced: %s", shard_name(number), slot.shard.died)
                 slot.shard = self._hire(number)
 
     def _keep_recompute(self) -> None:
@@ -180,7 +191,7 @@ class Shards:
     def _keep_spare(self) -> None:
         if not self._settings.shard.spare:
             return
-        if self._spare is None or (self._spare.dead and self._spare_revival.due()):
+        if self._spare is None or (self._spare.died and self._spare_revival.due()):
             self._spare = self._create()
 
     def _add(self) -> None:
@@ -191,23 +202,24 @@ class Shards:
     def _hire(self, slot: int) -> _Shard:
         """The spare if there is one, else a new actor, in this slot."""
         shard, self._spare = self._spare, None
-        if shard is None or shard.dead:
+        if shard is None or shard.died:
             shard = self._create()
         shard.actor.begin.remote(slot)
         return shard
 
     def _create(self) -> _Shard:
+        name = actor_name(next(self._serial))
         actor: Handle = (
             ray.remote(DeviceShard)
             .options(
-                name=actor_name(next(self._serial)),
+                name=name,
                 namespace=NAMESPACE,
                 num_cpus=1,
                 max_concurrency=_THREADS,
             )
             .remote(self._settings)
         )
-        return _Shard(actor, actor.watch.remote(WATCH_S))
+        return _Shard(name, actor, actor.watch.remote(WATCH_S))
 
     def _remove(self, slots: list[int]) -> bool:
         """All at once; True if all of them committed and left in time."""
