@@ -23,6 +23,10 @@ def fleet(
         list[str] | None, typer.Option(help="Who computes it; again for more. Default: all.")
     ] = None,
     model: Annotated[bool, typer.Option(help="Score windows with the job's model.")] = True,
+    as_exported: Annotated[
+        bool,
+        typer.Option("--as-exported", help="The model as exported, not prepared for speed."),
+    ] = False,
     frames: Annotated[
         int | None,
         typer.Option(min=20, help="Frames per device for the fastest; slow ones get a share."),
@@ -52,7 +56,12 @@ def fleet(
     with_model = model and job != "fleet-200-1"
     with StartProgress(quiet=json_file == Path("-")) as start:
         bench = Bench(
-            load_settings(), job, with_model=with_model, tell=start.note, on_start=start.show
+            load_settings(),
+            job,
+            with_model=with_model,
+            as_exported=as_exported,
+            tell=start.note,
+            on_start=start.show,
         )
         if paced:
             found = bench.run_paced(names, paced, seconds)

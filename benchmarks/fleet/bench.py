@@ -55,6 +55,7 @@ class Bench:
         job: str,
         *,
         with_model: bool,
+        as_exported: bool = False,
         tell: Tell,
         on_start: Callable[[StackState], None],
     ) -> None:
@@ -63,7 +64,7 @@ class Bench:
         self._folder = settings.data_folder.absolute() / "bench-fleet-runs"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._models = self._folder / "models"
-        model = store(self._models)
+        model = store(self._models, as_exported=as_exported)
         self._model = str(model) if with_model else ""
         self._tell = tell
         self._on_start = on_start

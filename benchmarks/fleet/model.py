@@ -1,6 +1,7 @@
 """The job's model: a convolutional autoencoder of six layers with seeded weights.
 
-It scores a window by the mean square of what it fails to reconstruct. 16,838 parameters.
+It scores a window by the mean square of what it fails to reconstruct. 16,838 parameters. All
+contenders run it as it is registered: prepared by models.train.lift, or as exported.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.fleet.job import CHANNELS, RATE_HZ, WINDOW
 from models.card import Card, Input, Threshold, Training, sha256_of
 from models.registry import FolderRegistry, Golden, ModelVersion
+from models.train.lift import lifted
 
 REF: Final = "fleet-ae@1"
 CHANNEL_NAMES: Final = ("vib_x", "vib_y", "vib_z", "temperature_c", "current_a", "pressure_bar")
@@ -34,9 +36,9 @@ _LAYERS: Final = (
 )
 
 
-def store(folder: Path) -> Path:
+def store(folder: Path, *, as_exported: bool = False) -> Path:
     """Write the model version with card and golden scores; returns the path of model.onnx."""
-    content = build()
+    content = build() if as_exported else lifted(build())
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     shape = (_GOLDEN_WINDOWS, WINDOW, CHANNELS)
     samples = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
