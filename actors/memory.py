@@ -1,7 +1,12 @@
-"""How a shard's process keeps its memory: a batch's arrays must not cost page faults each time."""
+"""How a shard's process keeps its memory: a batch's arrays must not cost page faults each time.
+
+What a backlog took is given back once it is worked off.
+"""
 
 import ctypes
 import gc
+import time
+from collections.abc import Callable
 from typing import Final
 
 # malloc.h
@@ -13,6 +18,9 @@ the kernel clears every page of them: a quarter of a busy shard's CPU."""
 _TRIM_THRESHOLD_BYTES: Final = 128 << 20
 _YOUNG_OBJECTS_MAX: Final = 50_000
 """A batch's messages come and go without cycles; looking at them for some is 5 % of the CPU."""
+_BACKLOG_BATCHES: Final = 100
+"""So many full batches leave memory that is worth to be given back: they are 100 MB of records."""
+CALM_S: Final = 30.0
 
 
 def keep_memory() -> None:
@@ -24,3 +32,33 @@ def keep_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS_MAX, 20, 100)
+
+
+def give_back() -> None:
+    """Free memory goes to the kernel; a pause of 20 to 40 ms."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc's
+        libc.malloc_trim(0)
+
+
+class Slack:
+    """Gives back what a backlog took, when the shard has kept up for a while since."""
+
+    def __init__(
+        self,
+        give: Callable[[], None] = give_back,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._give = give
+        self._clock = clock
+        self._full_batches = 0
+        self._behind_s = clock()
+
+    def polled(self, *, behind: bool) -> None:
+        """behind: the batch was as large as may be, so there is more."""
+        if behind:
+            self._full_batches += 1
+            self._behind_s = self._clock()
+        elif self._full_batches >= _BACKLOG_BATCHES and self._clock() - self._behind_s >= CALM_S:
+            self._full_batches = 0
+            self._give()

@@ -15,6 +15,7 @@ import numpy as np
 from actors.activation import Activation
 from actors.commit import Commit
 from actors.feed import LiveFeed
+from actors.memory import Slack
 from actors.meter import Meter
 from actors.partitions import Ownership
 from actors.quarantine import Quarantine
@@ -74,6 +75,7 @@ class ShardLoop:
         self._commit = parts.commit
         self._settings = settings
         self._step = StepSize(settings.poll_records_max, settings.poll_bytes_max)
+        self._slack = Slack()
         self._quarantine = quarantine
         self._meter = meter
         self._reader: LogReader | None = None
@@ -139,7 +141,9 @@ class ShardLoop:
         batch = self._of_owned(self._poll(reader))
         self._parts.tracer.polled()
         self._meter.polled(batch)
-        self._commit.pace(behind=len(batch) >= self._step.records_max)
+        behind = len(batch) >= self._step.records_max
+        self._commit.pace(behind=behind)
+        self._slack.polled(behind=behind)
         self._step.polled(batch)
         if self._arrived:
             self._recover(reader, sorted(self._arrived))
