@@ -62,7 +62,9 @@ class DeviceShard:
         keep_memory()
 
     def begin(self, slot: int) -> None:
-        """Take a slot's place in the group. A slot has one living shard at a time."""
+        """Take a slot's place in the group; once. A slot has one living shard at a time."""
+        if self._thread is not None:
+            return
         name = shard_name(slot)
         self._thread = Thread(
             target=self._live, args=(slot, Meter(name, os.getpid())), name=name, daemon=True

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
 from actors.door import Answer
 from actors.door_client import DoorClient
@@ -93,7 +93,7 @@ class Fleet:
             status: ShardStatus | None = await asyncio.wait_for(
                 self._shard(name).status.remote(), CALL_TIMEOUT_S
             )
-        except (RayActorError, ValueError, TimeoutError):
+        except (RayError, ValueError, TimeoutError):
             self._forget(name)
             return name, None
         return name, status
@@ -101,7 +101,7 @@ class Fleet:
     async def _ask(self, name: str, key: bytes) -> Answer:
         try:
             return await (await self._door(name)).view(key, CALL_TIMEOUT_S)
-        except (OSError, RayActorError, ValueError):
+        except (OSError, RayError, ValueError):
             self._forget(name)
             return False, None
 

@@ -18,8 +18,9 @@ the kernel clears every page of them: a quarter of a busy shard's CPU."""
 _TRIM_THRESHOLD_BYTES: Final = 128 << 20
 _YOUNG_OBJECTS_MAX: Final = 50_000
 """A batch's messages come and go without cycles; looking at them for some is 5 % of the CPU."""
-_BACKLOG_BATCHES: Final = 100
-"""So many full batches leave memory that is worth to be given back: they are 100 MB of records."""
+BACKLOG_BATCHES: Final = 20
+"""So many full batches leave memory that is worth to be given back: of each, its records' megabyte
+and several of what is made of them."""
 CALM_S: Final = 30.0
 
 
@@ -52,13 +53,14 @@ class Slack:
         self._give = give
         self._clock = clock
         self._full_batches = 0
-        self._behind_s = clock()
+        self._last_full_s = clock()
 
     def polled(self, *, behind: bool) -> None:
         """behind: the batch was as large as may be, so there is more."""
         if behind:
             self._full_batches += 1
-            self._behind_s = self._clock()
-        elif self._full_batches >= _BACKLOG_BATCHES and self._clock() - self._behind_s >= CALM_S:
+            self._last_full_s = self._clock()
+        elif self._full_batches and self._clock() - self._last_full_s >= CALM_S:
+            if self._full_batches >= BACKLOG_BATCHES:
+                self._give()
             self._full_batches = 0
-            self._give()

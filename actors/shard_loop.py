@@ -143,7 +143,8 @@ class ShardLoop:
         self._meter.polled(batch)
         behind = len(batch) >= self._step.records_max
         self._commit.pace(behind=behind)
-        self._slack.polled(behind=behind)
+        if not self.full:
+            self._slack.polled(behind=behind)
         self._step.polled(batch)
         if self._arrived:
             self._recover(reader, sorted(self._arrived))

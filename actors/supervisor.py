@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any, Final
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
 from actors.device_shard import DeviceShard, shard_name
 from actors.live_hub import NAMESPACE, start_live_hub, stop_live_hub
@@ -25,10 +25,10 @@ from fleetpulse.settings import Settings
 
 STOP_TIMEOUT_S: Final = 10.0
 STATUS_TIMEOUT_S: Final = 2.0
-WATCH_S: Final = 60.0
+WATCH_S: Final = 20.0
 LOOK_S: Final = 0.2
 _THREADS: Final = 9
-"""One of them waits in `watch`."""
+"""One of them waits in `watch`; for a while further ones, if the shard was out of reach."""
 logger = logging.getLogger(__name__)
 
 
@@ -39,8 +39,11 @@ class _Shard:
     name: str
     actor: Handle
     watch: Any
-    died: str = ""
-    """Ray's account of its end; empty while it lives."""
+    slot: int | None = None
+    """None: a spare."""
+    unreachable: bool = False
+    died: str | None = None
+    """Ray's account of its end."""
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ class Shards:
         for answer in _await_all(answers, STATUS_TIMEOUT_S):
             try:
                 status = ray.get(answer)
-            except RayActorError:
+            except RayError:
                 continue
             if status is not None:
                 found.append(status)
@@ -156,7 +159,7 @@ class Shards:
         shards = [slot.shard for slot in self._slots.values()]
         if self._spare:
             shards.append(self._spare)
-        alive = [shard for shard in shards if not shard.died]
+        alive = [shard for shard in shards if shard.died is None]
         if not alive:
             self._stopping.wait(LOOK_S)
             return
@@ -169,19 +172,25 @@ class Shards:
         """Its watch ended: it has been a while, it cannot be reached for now, or it is dead."""
         try:
             ray.get(shard.watch)
+            shard.unreachable = False
         except ActorUnavailableError as error:
             # It may live. To replace it would end it: Ray kills an actor whose handle is gone.
-            logger.warning("%s cannot be reached: %s", shard.name, error)
+            if not shard.unreachable:
+                logger.warning("%s cannot be reached: %s", shard.name, error)
+            shard.unreachable = True
             self._stopping.wait(LOOK_S)
-        except RayActorError as error:
-            shard.died = str(error)
+        except RayError as error:  # memory, scheduling and environment have errors of their own
+            shard.died = str(error) or repr(error)
+            logger.warning("%s died: %s", shard.name, shard.died)
             return
         shard.watch = shard.actor.watch.remote(WATCH_S)
+        if shard.slot is not None:
+            shard.actor.begin.remote(shard.slot)  # in case that the first one was lost
 
     def _replace(self) -> None:
         for number, slot in self._slots.items():
-            if slot.shard.died and slot.revival.due():
-                logger.warning("%s is replaced: %s", shard_name(number), slot.shard.died)
+            if slot.shard.died is not None and slot.revival.due():
+                logger.warning("%s (%s) is replaced", shard_name(number), slot.shard.name)
                 slot.shard = self._hire(number)
 
     def _keep_recompute(self) -> None:
@@ -191,7 +200,7 @@ class Shards:
     def _keep_spare(self) -> None:
         if not self._settings.shard.spare:
             return
-        if self._spare is None or (self._spare.died and self._spare_revival.due()):
+        if self._spare is None or (self._spare.died is not None and self._spare_revival.due()):
             self._spare = self._create()
 
     def _add(self) -> None:
@@ -202,8 +211,9 @@ class Shards:
     def _hire(self, slot: int) -> _Shard:
         """The spare if there is one, else a new actor, in this slot."""
         shard, self._spare = self._spare, None
-        if shard is None or shard.died:
+        if shard is None or shard.unreachable or shard.died is not None:
             shard = self._create()
+        shard.slot = slot
         shard.actor.begin.remote(slot)
         return shard
 
@@ -240,5 +250,5 @@ def _await_all(answers: list[Any], timeout_s: float) -> list[Any]:
 def _true(answer: Any) -> bool:
     try:
         return bool(ray.get(answer))
-    except RayActorError:
+    except RayError:
         return False

@@ -39,11 +39,12 @@ class CheckReport:
         observed: Iterable[tuple[K, V]],
         words: Callable[[K], str],
         difference: Callable[[V, V], str],
-        before: Mapping[K, Sequence[V]] = MappingProxyType({}),
+        earlier: Mapping[K, Sequence[V]] = MappingProxyType({}),
     ) -> None:
         """Compare, and keep what is found."""
-        self.findings[name] = compare_once(expected, observed, words, difference, before)
-        self.compared[name] = len(expected)
+        self.findings[name] = compare_once(expected, observed, words, difference, earlier)
+        again = sum(len(values) for key, values in earlier.items() if key in expected)
+        self.compared[name] = len(expected) + again
 
     @property
     def equal(self) -> bool:
@@ -142,7 +143,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         emitted.scores(kafka, span),
         compare.score_name,
         compare.score_difference,
-        outcome.scores.before,
+        outcome.scores.earlier,
     )
     report.put(
         "alerts",
@@ -150,7 +151,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         emitted.alerts(kafka, span),
         compare.alert_name,
         compare.alert_difference,
-        outcome.alerts.before,
+        outcome.alerts.earlier,
     )
     for topic, resolution_s in (("aggregates.second", 1), ("aggregates.minute", 60)):
         report.put(
@@ -159,7 +160,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
             emitted.rollups(kafka, topic, span),
             compare.rollup_name,
             compare.rollup_difference,
-            outcome.rollups.before,
+            outcome.rollups.earlier,
         )
     presences, sessions = emitted_events.events(kafka, span)
     report.put(
@@ -175,7 +176,7 @@ def _check_kafka(kafka: KafkaSettings, span: Span, outcome: Outcome, report: Che
         sessions,
         compare.session_name,
         compare.session_difference,
-        outcome.sessions.before,
+        outcome.sessions.earlier,
     )
     report.put(
         "tombstones",

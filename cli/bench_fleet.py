@@ -54,6 +54,8 @@ def fleet(
     if paced and job == "fleet-200-disorder":
         raise typer.BadParameter("--paced sends in order")
     with_model = model and job != "fleet-200-1"
+    if as_exported and not with_model:
+        raise typer.BadParameter("--as-exported: this job has no model")
     with StartProgress(quiet=json_file == Path("-")) as start:
         bench = Bench(
             load_settings(),
@@ -68,7 +70,8 @@ def fleet(
         else:
             found = bench.run(names, frames or FRAMES[job])
     runs = [_plain(each) for each in found]
-    write_report({"job": job, "model": with_model, "paced": paced, "runs": runs}, json_file)
+    kind = {"job": job, "model": with_model, "as_exported": as_exported, "paced": paced}
+    write_report(kind | {"runs": runs}, json_file)
     if json_file != Path("-"):
         _print(found, paced=paced is not None)
     raise typer.Exit(1 if any(each.result.findings for each in found) else 0)

@@ -1,7 +1,9 @@
 """Configuration that travels in the log: profiles and assignments of one partition."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 
 from google.protobuf.message import DecodeError
 
@@ -11,6 +13,8 @@ from fleetpulse.profile import Profile, profile_from_yaml
 from fleetpulse.snapshot import FIRST_RESULT_VERSION
 from fleetpulse.telemetry_pb2 import Control
 
+Resolved = list[tuple["Rule", Profile | None]]
+"""Rules, oldest first, with the profiles that they stand for."""
 SEEN_MAX = 10_000
 """Control ids remembered per partition; the oldest are forgotten."""
 ANY = "*"
@@ -123,7 +127,7 @@ class ControlState:
         except Refused:
             return self, None
 
-    def resolved(self) -> list[tuple[Rule, Profile | None]]:
+    def resolved(self) -> Resolved:
         """The rules with their profiles: while they are equal, so is every device's profile."""
         return [(rule, self._profile(rule)) for rule in self.rules]
 
@@ -168,6 +172,30 @@ class ControlState:
         assert isinstance(version, int)
         state.result_version = version
         return state
+
+
+def may_differ(before: Resolved, after: Resolved) -> "re.Pattern[bytes] | None":
+    """Record keys of which the profile may have changed by one control record; None: of nobody.
+
+    Such a record changes what rules stand for, takes one away and adds one at the end. Only who
+    matches one of those can be another's; asking all rules about all devices takes seconds.
+    """
+    was, now = dict(before), dict(after)
+    changed = [rule for rule in {**was, **now} if was.get(rule) is not now.get(rule)]
+    if after and before[-1:] != after[-1:]:
+        changed.append(after[-1][0])  # it may have been there, in another place
+    return re.compile(b"|".join(map(_key_pattern, changed))) if changed else None
+
+
+def matching(pattern: "re.Pattern[bytes]", keys: Sequence[bytes]) -> list[bool]:
+    """Which of the keys match."""
+    match = pattern.match
+    return [match(key) is not None for key in keys]
+
+
+def _key_pattern(rule: Rule) -> bytes:
+    tenant = "[^/]*" if rule.tenant == ANY else re.escape(rule.tenant)
+    return f"(?:{tenant}/{translate(rule.device_pattern)})".encode()
 
 
 def _matches(rule: Rule | PauseRule, key: DeviceKey) -> bool:

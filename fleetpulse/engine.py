@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fleetpulse.cohort import ClosedWindows, Cohort
 from fleetpulse.columns import NEVER
-from fleetpulse.control import ControlState
+from fleetpulse.control import ControlState, Resolved, matching, may_differ
 from fleetpulse.directory import ABSENT, Directory
 from fleetpulse.effects import (
     F32,
@@ -144,12 +144,13 @@ class Engine:
         handles = handles[self.directory.owes[handles]]
         if not len(handles):
             return handles
-        state, control = self.partitions[partition].control.applied(batch.values[0])
+        before = self.partitions[partition].control
+        state, control = before.applied(batch.values[0])
         if control is not None and control.HasField("forget"):
             gone = DeviceKey(control.forget.tenant, control.forget.device_id)
             named: NDArray[np.bool_] = self.directory.keys[handles] == gone.encode()
             return handles[named]
-        return handles[self._leaving(handles, state)]
+        return handles[self._leaving(handles, before.resolved(), state)]
 
     def broken_off(self) -> list[tuple[bytes, int]]:
         """Between the two calls: devices that fell silent, and the seconds before which their
@@ -233,24 +234,22 @@ class Engine:
         if control.HasField("pause"):
             resumed = mark_paused(self.directory, partition, state)
             resume(self.directory, resumed, int(timed.attended_us[0]))
-        if state.resolved() == before:
-            return
         handles = self.directory.handles_of(partition)
-        leaving = handles[self._leaving(handles, state)]
+        leaving = handles[self._leaving(handles, before, state)]
         owned.away |= away(self.directory, leaving)
         retire(self._effects, self.directory, leaving)
 
-    def _leaving(self, handles: I64, state: ControlState) -> NDArray[np.bool_]:
+    def _leaving(self, handles: I64, before: Resolved, state: ControlState) -> NDArray[np.bool_]:
         """Which devices have another profile under `state` than the one they run with."""
-        directory = self.directory
-        keys, cohorts = directory.keys[handles].tolist(), directory.cohort_of[handles].tolist()
-        return np.array(
-            [
-                directory.cohorts[cohort].profile != state.profile_of(DeviceKey.decode(key))
-                for key, cohort in zip(keys, cohorts, strict=True)
-            ],
-            np.bool_,
-        )
+        directory, leaving = self.directory, np.zeros(len(handles), bool)
+        pattern = may_differ(before, state.resolved())
+        if pattern is not None:
+            asked = np.flatnonzero(matching(pattern, directory.keys[handles].tolist()))
+            for at, handle in zip(asked.tolist(), handles[asked].tolist(), strict=True):
+                profile = directory.cohorts[directory.cohort_of[handle]].profile
+                key = DeviceKey.decode(directory.keys[handle])
+                leaving[at] = profile != state.profile_of(key)
+        return leaving
 
     def _records(self, timed: _Timed, begin: int, end: int) -> None:
         batch, log_time_us = timed.records, timed.log_us

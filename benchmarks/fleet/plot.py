@@ -19,7 +19,7 @@ from benchmarks.fleet.catalog import BOUND, CONTENDERS, OURS
 _PLOT: Final = "images/fleet.svg"
 _COLOURS: Final = {BOUND: "#9aa5b1", OURS: "#0b7a75"}
 _OTHER: Final = "#c9d1d9"
-Kind = tuple[str, bool, int | None]
+Kind = tuple[str, str, int | None]
 """Job, with the model, pace."""
 
 
@@ -68,7 +68,10 @@ def rows_of(report: dict[str, Any]) -> list[Row]:
 
 def kind_of(report: dict[str, Any]) -> Kind:
     """What a report measured."""
-    return report["job"], report["model"], report["paced"]
+    model = "without the model"
+    if report["model"]:
+        model = f"with the model{' as exported' if report['as_exported'] else ''}"
+    return report["job"], model, report["paced"]
 
 
 def table(rows: Iterable[Row], *, paced: bool) -> str:
@@ -76,7 +79,7 @@ def table(rows: Iterable[Row], *, paced: bool) -> str:
     own = "p50 | p99 ms" if paced else "of the bound"
     count = 9 if paced else 8
     head = f"| contender | samples/s | CPU s per million | {own} | memory MB"
-    lines = [head + " | broker | PostgreSQL CPU s/M | checked |", "|---" * count + "|"]
+    lines = [head + " | broker CPU s/M | PostgreSQL CPU s/M | checked |", "|---" * count + "|"]
     for row in rows:
         if paced:
             ms = row.latency_ms or {}
@@ -103,7 +106,7 @@ def draw(kinds: dict[Kind, list[Row]], path: Path) -> None:
     figure, axes = plt.subplots(
         1, len(full), figsize=(4.2 * len(full), 3.2), squeeze=False, layout="constrained"
     )
-    for axis, ((job, with_model, _), rows) in zip(axes[0], full.items(), strict=True):
+    for axis, ((job, model, _), rows) in zip(axes[0], full.items(), strict=True):
         ordered = sorted(rows, key=lambda row: -row.cpu_s_per_million)
         names = [row.contender for row in ordered]
         rates = [1e6 / row.cpu_s_per_million for row in ordered]
@@ -111,7 +114,7 @@ def draw(kinds: dict[Kind, list[Row]], path: Path) -> None:
         axis.bar_label(bars, [_short(rate) for rate in rates], padding=3, fontsize=8)
         axis.set_xscale("log")
         axis.margins(x=0.25)
-        axis.set_title(f"{job}, {'with' if with_model else 'without'} the model", fontsize=9)
+        axis.set_title(f"{job}, {model}", fontsize=9)
         axis.set_xlabel("samples per CPU second", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
@@ -136,9 +139,9 @@ def main(docs: Path, reports: Iterable[Path]) -> None:
     ordered = {
         kind: [rows[name] for name in CONTENDERS if name in rows] for kind, rows in kinds.items()
     }
-    for (job, with_model, paced), rows in ordered.items():
+    for (job, model, paced), rows in ordered.items():
         pace = f", {paced:,} samples/s in real time" if paced else ""
-        print(f"\n{job}, {'with' if with_model else 'without'} the model{pace}\n")
+        print(f"\n{job}, {model}{pace}\n")
         print(table(rows, paced=paced is not None))
     (docs / _PLOT).parent.mkdir(parents=True, exist_ok=True)
     draw(ordered, docs / _PLOT)

@@ -19,13 +19,14 @@ SCORE_TOLERANCE = 1e-5
 STATISTICS_TOLERANCE = 1e-9
 _ZERO = 1e-6
 """Scores this near to each other are equal: a relative bound means nothing near zero."""
+Kind = Literal["missing", "doubled", "different", "unexpected"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong, in words."""
 
-    kind: Literal["missing", "doubled", "different", "unexpected"]
+    kind: Kind
     what: str
 
     def __str__(self) -> str:
@@ -37,11 +38,11 @@ def compare_once(
     observed: Iterable[tuple[K, V]],
     name: Callable[[K], str],
     difference: Callable[[V, V], str],
-    before: Mapping[K, Sequence[V]] = MappingProxyType({}),
+    earlier: Mapping[K, Sequence[V]] = MappingProxyType({}),
 ) -> list[Finding]:
     """Everything expected must be observed exactly once, and nothing else.
 
-    difference: expected, observed -> what differs, empty if nothing. before: what must be observed
+    difference: expected, observed -> what differs, empty if nothing. earlier: what must be observed
     of a key ahead of what is expected of it, in order.
     """
     seen: defaultdict[K, list[V]] = defaultdict(list)
@@ -52,12 +53,11 @@ def compare_once(
         if key not in expected:
             findings.append(Finding("unexpected", name(key)))
             continue
-        owed = [*before.get(key, ()), expected[key]]
-        if len(values) > len(owed):
-            findings.append(Finding("doubled", f"{name(key)} is there {len(values)} times"))
-        elif len(values) < len(owed):
+        owed = [*earlier.get(key, ()), expected[key]]
+        if len(values) != len(owed):
+            kind: Kind = "doubled" if len(values) > len(owed) else "missing"
             text = f"{name(key)} is there {len(values)} times instead of {len(owed)}"
-            findings.append(Finding("missing", text))
+            findings.append(Finding(kind, text))
         owed += [expected[key]] * (len(values) - len(owed))
         texts = (difference(a, b) for a, b in zip(owed, values, strict=False))
         unlike = next(filter(None, texts), "")

@@ -16,18 +16,20 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Emitted(dict[K, V]):
-    """Key -> value, and once per life of a device: one that was deleted may come again."""
+class Owed(dict[K, V]):
+    """Key -> what the newest life of a device owes. One that was deleted, or got another profile,
+    may begin anew where it was, and owes the same key again.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.before: dict[K, list[V]] = {}
-        """What earlier lives emitted of the same key, in order."""
+        self.earlier: dict[K, list[V]] = {}
+        """What the lives before owe of the same key, in order."""
 
-    def emit(self, key: K, value: V) -> None:
-        """A life emits this."""
+    def add(self, key: K, value: V) -> None:
+        """Another life owes this."""
         if key in self:
-            self.before.setdefault(key, []).append(self[key])
+            self.earlier.setdefault(key, []).append(self[key])
         self[key] = value
 
 
@@ -35,15 +37,15 @@ class Emitted(dict[K, V]):
 class Outcome:
     """Times in epoch microseconds. Keys name what a life of a device emits exactly once."""
 
-    scores: Emitted[tuple[bytes, int, int], float] = field(default_factory=Emitted)
+    scores: Owed[tuple[bytes, int, int], float] = field(default_factory=Owed)
     """(device, window start, window end) -> score."""
-    rollups: Emitted[tuple[bytes, int, int], Rollup] = field(default_factory=Emitted)
+    rollups: Owed[tuple[bytes, int, int], Rollup] = field(default_factory=Owed)
     """(device, resolution in seconds, bucket start)."""
-    alerts: Emitted[tuple[bytes, str, str], Alert] = field(default_factory=Emitted)
+    alerts: Owed[tuple[bytes, str, str], Alert] = field(default_factory=Owed)
     """(device, alert id, kind)."""
     presences: dict[tuple[bytes, str, int], int] = field(default_factory=dict)
     """(device, offline or online, log time) -> log time of its last record before."""
-    sessions: Emitted[tuple[bytes, str, str], Session] = field(default_factory=Emitted)
+    sessions: Owed[tuple[bytes, str, str], Session] = field(default_factory=Owed)
     """(device, session id, started or ended)."""
     dead: dict[tuple[int, int], str] = field(default_factory=dict)
     """(partition, offset) -> reason."""
@@ -101,17 +103,17 @@ def _add(outcome: Outcome, life: Life, models: Models, *, after_recompute: bool)
     for score in scores:
         start_us = score.start_slot * rules.period_ns // 1000
         end_us = score.end_slot * rules.period_ns // 1000
-        outcome.scores.emit((key, start_us, end_us), score.score)
+        outcome.scores.add((key, start_us, end_us), score.score)
     rollups = rollups_of(rules, series, scores)
     for (resolution_s, start_s), rollup in rollups.items():
-        _emit(outcome, outcome.rollups, (key, resolution_s, start_s * 1_000_000), rollup)
+        _owe(outcome, outcome.rollups, (key, resolution_s, start_s * 1_000_000), rollup)
     for alert in alerts_of(key, rules, scores, ended=life.ended):
-        _emit(outcome, outcome.alerts, (key, alert.alert_id, alert.kind), alert)
+        _owe(outcome, outcome.alerts, (key, alert.alert_id, alert.kind), alert)
     for session in sessions_of(key, rules, series, scores, rollups, ended=life.ended):
         begun = Session(session.session_id, session.started_at_us, None)
-        _emit(outcome, outcome.sessions, (key, session.session_id, "started"), begun)
+        _owe(outcome, outcome.sessions, (key, session.session_id, "started"), begun)
         if session.ended_at_us is not None:
-            _emit(outcome, outcome.sessions, (key, session.session_id, "ended"), session)
+            _owe(outcome, outcome.sessions, (key, session.session_id, "ended"), session)
     if life.deleted:
         _delete(outcome, key)
     outcome.late |= {(life.partition, offset) for offset in series.late_offsets}
@@ -120,13 +122,13 @@ def _add(outcome: Outcome, life: Life, models: Models, *, after_recompute: bool)
     outcome.cells += series.accepted
 
 
-def _emit(outcome: Outcome, emitted: Emitted[K, V], key: K, value: V) -> None:
+def _owe(outcome: Outcome, owed: Owed[K, V], key: K, value: V) -> None:
     """Its row is there, also when that of an earlier life was deleted."""
-    emitted.emit(key, value)
+    owed.add(key, value)
     outcome.deleted.discard(key)
 
 
 def _delete(outcome: Outcome, device: bytes) -> None:
     """What the device emitted up to here."""
-    for emitted in (outcome.rollups, outcome.alerts, outcome.sessions):
-        outcome.deleted |= {key for key in emitted if key[0] == device}
+    for owed in (outcome.rollups, outcome.alerts, outcome.sessions):
+        outcome.deleted |= {key for key in owed if key[0] == device}

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from actors.memory import CALM_S, Slack
+from actors.memory import BACKLOG_BATCHES, CALM_S, Slack
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 def test_it_is_given_back_once_after_a_backlog() -> None:
     clock, given = Clock(), list[float]()
     slack = Slack(lambda: given.append(clock.now_s), clock)
-    for _ in range(500):
+    for _ in range(BACKLOG_BATCHES):
         clock.now_s += 0.1
         slack.polled(behind=True)
     worked_off_s = clock.now_s
@@ -32,7 +32,7 @@ def test_it_is_given_back_once_after_a_backlog() -> None:
 def test_a_full_batch_now_and_then_is_no_backlog() -> None:
     clock, given = Clock(), list[float]()
     slack = Slack(lambda: given.append(clock.now_s), clock)
-    for turn in range(5000):
+    for turn in range(20_000):
         clock.now_s += 1.0
         slack.polled(behind=turn % 60 == 0)
     assert not given
@@ -56,7 +56,7 @@ def resident_kb():
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss"))
 
 keep_memory()
-blocks = [bytes(200_000) for _ in range(500)]
+blocks = [b"x" * 200_000 for _ in range(500)]
 last = bytes(200_000)  # above them: without it the heap's end is free and goes by itself
 del blocks
 before_kb = resident_kb()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
 from actors import supervisor
 from actors.supervisor import Shards, _Shard
@@ -17,27 +17,43 @@ def shards(monkeypatch: pytest.MonkeyPatch) -> Shards:
     return Shards(Settings(), 1)
 
 
-def watched(*ends: Exception | None) -> tuple[_Shard, list[object]]:
-    """A shard whose watches end like that, one after the other; the calls that were made."""
-    calls: list[object] = list(ends)
-    watch = SimpleNamespace(remote=lambda _: calls.pop(0))
-    return _Shard("device-shard-0", SimpleNamespace(watch=watch), calls.pop(0)), calls
+class Actor:
+    """Its watches end like that, one after the other."""
+
+    def __init__(self, *ends: Exception | None) -> None:
+        self.ends = list(ends)
+        self.begun: list[int] = []
+        self.watch = SimpleNamespace(remote=lambda _: self.ends.pop(0))
+        self.begin = SimpleNamespace(remote=self.begun.append)
+
+    def shard(self) -> _Shard:
+        return _Shard("device-shard-0", self, self.ends.pop(0), slot=1)
 
 
-def test_one_that_cannot_be_reached_is_watched_on(
-    shards: Shards, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def _ends(monkeypatch: pytest.MonkeyPatch) -> None:
     def get(end: Exception | None) -> None:
         if end is not None:
             raise end
 
     monkeypatch.setattr(ray, "get", get)
-    away = ActorUnavailableError("connection lost", b"\0" * 16)
-    dead = RayActorError()
-    shard, calls = watched(None, away, dead)
+
+
+def test_one_that_cannot_be_reached_is_watched_on(shards: Shards) -> None:
+    actor = Actor(None, ActorUnavailableError("connection lost", b"\0" * 16), None)
+    shard = actor.shard()
     for left in (1, 0):
         shards._look_at(shard)
-        assert not shard.died, "Ray kills an actor whose handle is dropped"
-        assert len(calls) == left, "watched on"
+        assert shard.died is None, "Ray kills an actor whose handle is dropped"
+        assert len(actor.ends) == left, "watched on"
+    assert actor.begun == [1, 1], "told its slot again: the first word may have been lost"
+
+
+OUT_OF_MEMORY = OutOfMemoryError("")  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("end", [RayActorError(), OUT_OF_MEMORY])
+def test_one_that_is_dead_is_seen_to_be(shards: Shards, end: RayError) -> None:
+    shard = Actor(end).shard()
     shards._look_at(shard)
-    assert shard.died == str(dead), "Ray's account is what the log tells of its end"
+    assert shard.died, "Ray's account is what the log tells of its end"

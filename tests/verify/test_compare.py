@@ -27,7 +27,7 @@ def compare_scores(outcome: Outcome, observed: list[tuple[tuple[bytes, int, int]
         observed,
         compare.score_name,
         compare.score_difference,
-        outcome.scores.before,
+        outcome.scores.earlier,
     )
     return "; ".join(map(str, found))
 
@@ -57,7 +57,7 @@ def test_a_score_of_no_window_is_found(outcome: Outcome) -> None:
 def test_a_second_life_is_owed_what_the_first_was(outcome: Outcome) -> None:
     key, score = next(iter(outcome.scores.items()))
     once = list(outcome.scores.items())
-    outcome.scores.emit(key, score + 1)
+    outcome.scores.add(key, score + 1)
     assert "is there 1 times instead of 2" in compare_scores(outcome, once)
     assert compare_scores(outcome, [*once, (key, score + 1)]) == ""
     assert "different" in compare_scores(outcome, [(key, score + 1), *once]), "in their order"

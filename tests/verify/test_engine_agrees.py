@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.offline import compare
 from benchmarks.offline.alerts import Alert
-from benchmarks.offline.outcome import Emitted, Outcome, compute
+from benchmarks.offline.outcome import Outcome, Owed, compute
 from benchmarks.offline.records import Record
 from benchmarks.offline.rollups import Rollup, Stats
 from benchmarks.offline.sessions import Session
@@ -90,7 +90,7 @@ def records(
             assignment = Assignment(device_pattern="[ab]", profile=wanted.name)
             value = control(f"c{step}", assignment=assignment)
             out += [(p, log_time_s, b"!control", value) for p in range(PARTITIONS)]
-            # a device goes on later: otherwise both of its profiles may emit one bucket
+            # a device goes on later: a recomputation says each alert and session once
             pause = 100 + 6_000_000_000 // used.period_ns
             now_slot = {key: slot + pause for key, slot in now_slot.items()}
             continue
@@ -259,8 +259,8 @@ def findings(outcome: Outcome, effects: Effects) -> list[compare.Finding]:
     ]
     once: Any = compare.compare_once
 
-    def lives(emitted: Emitted[Any, Any], seen: Any, name: Any, difference: Any) -> Any:
-        return once(emitted, seen, name, difference, emitted.before)
+    def lives(owed: Owed[Any, Any], seen: Any, name: Any, difference: Any) -> Any:
+        return once(owed, seen, name, difference, owed.earlier)
 
     return [
         *lives(outcome.scores, scores, compare.score_name, compare.score_difference),

@@ -45,5 +45,5 @@ def _of_views(outcome: Outcome) -> Outcome:
     found = Outcome(scores=outcome.scores, rollups=outcome.rollups, alerts=outcome.alerts)
     for key, session in outcome.sessions.items():
         if key[2] == "ended" or key[:2] not in ended:
-            found.sessions.emit(key, session)
+            found.sessions.add(key, session)
     return found

@@ -10,7 +10,7 @@ from benchmarks.offline.outcome import compute
 from benchmarks.offline.rollups import Stats
 from fleetpulse.identity import partition_of
 from fleetpulse.profile import AlertRule, WindowSpec, ZScoreSpec
-from fleetpulse.telemetry_pb2 import Assignment
+from fleetpulse.telemetry_pb2 import Assignment, Forget
 from tests.verify.tiny_log import MINUTE_S, TinyLog, block, control, profile, sample
 
 A = b"default/a"
@@ -211,3 +211,21 @@ def test_a_record_of_another_partition_is_refused(tmp_path: Path) -> None:
     foreign = {(0, 2 + i) for i, key in enumerate(keys) if partition_of(key, 2) == 1}
     assert set(outcome.dead) == foreign
     assert set(outcome.dead.values()) == {"wrong_partition"}
+
+
+def test_a_device_that_was_deleted_owes_the_same_again(tmp_path: Path) -> None:
+    rule = AlertRule(threshold=5, raise_after=1)
+    log = TinyLog(tmp_path, profile(alert=rule))
+    log.add(block(MINUTE_S, [9] * 25))
+    once = log.outcome()
+    log.add(control("gone", forget=Forget(tenant="default", device_id="a")), key=b"!control")
+    gone = log.outcome()
+    assert gone.alerts.keys() <= gone.deleted
+    assert gone.rollups.keys() <= gone.deleted
+    log.add(block(MINUTE_S, [9] * 25))
+    again = log.outcome()
+    raised = {key for key in again.alerts if key[2] == "raised"}
+    assert raised <= again.alerts.earlier.keys(), "by the life before"
+    assert again.rollups.keys() == again.rollups.earlier.keys()
+    assert not again.deleted & (raised | again.rollups.keys()), "the rows are there again"
+    assert again.scores.earlier.keys() == once.scores.keys()
