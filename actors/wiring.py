@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from actors.activation import Activation
 from actors.commit import Commit
@@ -33,6 +34,10 @@ from fleetpulse.errors import ConfigError
 from fleetpulse.live import ShardStatus
 from fleetpulse.ports import Advance, EffectSink, Scorer
 from fleetpulse.settings import Settings, ShardSettings
+
+KAFKA_STUCK_S: Final = 20.0
+"""All steps of a transaction have bounds, 15 s together; a broker's death made one of them hold
+both shards for minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,7 @@ def _writers(
             interval_s=settings.kafka_commit_interval_ms / 1000,
             backlog_max=backlog_max,
             written=kafka_written,
+            stuck_s=KAFKA_STUCK_S,
         ),
         SinkWriter(
             sinks.rollups,

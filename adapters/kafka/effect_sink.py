@@ -8,23 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from adapters.kafka.client import (
     ANSWER_TIMEOUT_MS,
     REJECTED_BYTES_MAX,
     REQUEST_TIMEOUT_S,
-    connection_config,
     meaning_of,
     producer_config,
 )
+from adapters.kafka.committed_offsets import CommittedOffsets
 from adapters.kafka.encode import (
     encode_alert,
     encode_rejected,
@@ -59,8 +52,6 @@ _STALE: Final = {
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.REBALANCE_IN_PROGRESS,
 }
-_UNSTABLE: Final = {KafkaError.UNSTABLE_OFFSET_COMMIT}
-_UNSTABLE_WAIT_S: Final = 0.02
 _QUEUE_WAIT_S: Final = 0.1
 
 Row = tuple[str, int, bytes, bytes]
@@ -90,7 +81,7 @@ class KafkaEffectSink:
         self._transaction_timeout_s = transaction_timeout_ms / 1000
         """The broker ends one that takes longer, so no step of one is waited for longer."""
         self._claims: dict[int, Claim] = {}
-        self._admin = AdminClient(connection_config(settings, client_id=client_id))
+        self._offsets = CommittedOffsets(settings, client_id=f"{client_id}-offsets", group=GROUP)
         self._producer: Producer | None = None
         self._config = {
             **producer_config(settings, client_id=client_id),
@@ -110,7 +101,7 @@ class KafkaEffectSink:
         if lost:
             raise Fenced(f"sink kafka: partitions {lost} are not this member's", partitions=lost)
         self._ready()
-        committed = self._committed(partitions)
+        committed = self._offsets.read(partitions, self._timeout_s)
         claims = {
             each: Claim(membership.assignments[each], committed.get(each)) for each in partitions
         }
@@ -133,8 +124,7 @@ class KafkaEffectSink:
                 self._transaction_timeout_s,
             )
         except KafkaException as error:
-            self._abort(producer)
-            raise self._refusal(error, advance) from error
+            raise self._ended(producer, error, advance) from error
         self._commit(producer, advance)
         for each, step in advance.items():
             self._claims[each] = Claim(step.owner_epoch, step.next_offset)
@@ -142,6 +132,7 @@ class KafkaEffectSink:
     def close(self) -> None:
         """Drop the producer; what it left open is aborted by the next one of this slot."""
         self._drop()
+        self._offsets.close()
 
     def _check(self, advance: Mapping[int, Advance], membership: Membership) -> None:
         refused = tuple(
@@ -209,8 +200,7 @@ class KafkaEffectSink:
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.txn_requires_abort():
-                    self._abort(producer)
-                    raise self._refusal(error, advance) from error
+                    raise self._ended(producer, error, advance) from error
                 if not cause.retriable() or time.monotonic() > deadline:
                     # It may have been committed or not: only a new claim can tell.
                     self._drop()
@@ -219,11 +209,24 @@ class KafkaEffectSink:
             else:
                 return
 
-    def _abort(self, producer: Producer) -> None:
+    def _ended(
+        self, producer: Producer, error: KafkaException, advance: Mapping[int, Advance]
+    ) -> FleetpulseError:
+        """What to say of a transaction that cannot be committed; nothing of it is left open.
+
+        A producer that goes on after a broker's death may wait for ever in its next
+        send_offsets_to_transaction, which forgets its time limit while the producer's epoch is
+        raised. So it goes; the next one's init aborts what it began.
+        """
+        refusal = self._refusal(error, advance)
+        if isinstance(refusal, BrokerUnavailable):
+            self._drop()
+            return refusal
         try:
             producer.abort_transaction(self._transaction_timeout_s)
         except KafkaException:
             self._drop()
+        return refusal
 
     def _refusal(self, error: KafkaException, advance: Mapping[int, Advance]) -> FleetpulseError:
         code = error.args[0].code()
@@ -254,29 +257,5 @@ class KafkaEffectSink:
             self._producer.purge()
             self._producer = None
 
-    def _committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Waits for a transaction that carries offsets to end."""
-        deadline = time.monotonic() + self._timeout_s
-        while True:
-            found = self._stable_offsets(partitions)
-            failed = [each.error for each in found if each.error]
-            if not failed:
-                return {each.partition: each.offset for each in found if each.offset >= 0}
-            if failed[0].code() not in _UNSTABLE or time.monotonic() > deadline:
-                raise meaning_of(failed[0], "read committed offsets")
-            time.sleep(_UNSTABLE_WAIT_S)
-
-    def _stable_offsets(self, partitions: Sequence[int]) -> list[TopicPartition]:
-        group = self._settings.topic(GROUP)
-        try:
-            answer = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, [self._position(p) for p in partitions])],
-                require_stable=True,
-                request_timeout=self._timeout_s,
-            )[group].result(self._timeout_s + 1)
-        except (KafkaException, TimeoutError) as error:
-            raise BrokerUnavailable(f"kafka: read committed offsets: {error}") from error
-        return list(answer.topic_partitions)
-
-    def _position(self, partition: int, offset: int = -1001) -> TopicPartition:
+    def _position(self, partition: int, offset: int) -> TopicPartition:
         return TopicPartition(self._settings.topic("telemetry"), partition, offset)

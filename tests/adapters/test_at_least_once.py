@@ -36,7 +36,7 @@ def test_offsets_follow_the_rows(case: KafkaCase) -> None:
     epoch = sink.claim([0])[0].owner_epoch
     sink.write(effects(0, 1), {0: Advance(epoch, 0, 2)})
     assert case.seen() == [0, 1]
-    member.poll_until(lambda: sink._stable_offsets([0])[0].offset == 2)
+    member.poll_until(lambda: sink._offsets.read([0], 10.0) == {0: 2})
     sink.write(effects(2), {0: Advance(epoch, 2, 3)})
     member.leave()  # what is not committed yet goes with the hand-over
     successor, _ = owner(case)
