@@ -4,7 +4,6 @@ The thread ends at `close`, or at the first error, which every later call raises
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -59,11 +58,11 @@ class SinkWriter:
         backlog_max: int,
         urgent: Callable[[Effects], bool] = lambda _: False,
         written: Written = lambda _effects, _advance: None,
-        stuck_s: float = math.inf,
+        is_stuck: Callable[[], bool] = lambda: False,
     ) -> None:
         """interval_s: least time between writes that are not urgent. written: after each write.
 
-        stuck_s: one try of a write that has not returned by then never will; the shard gives up.
+        is_stuck: whether the sink waits for what will never come; the shard then gives up.
         """
         self.name = sink.name
         self.done: dict[int, int] = {}
@@ -76,8 +75,7 @@ class SinkWriter:
         self._backlog_max = backlog_max
         self._urgent = urgent
         self._written = written
-        self._stuck_s = stuck_s
-        self._trying_since_s: float | None = None
+        self._is_stuck = is_stuck
         self._changed = Condition()
         self._waiting: list[_Waiting] = []
         self._claims: list[tuple[Sequence[int], Future[dict[int, Claim]]]] = []
@@ -152,11 +150,7 @@ class SinkWriter:
         if self._error is not None:
             raise self._error
         if self._is_stuck():
-            raise RetryLater(f"sink {self.name}: a write has not returned for {self._stuck_s:g} s")
-
-    def _is_stuck(self) -> bool:
-        since_s = self._trying_since_s
-        return since_s is not None and time.monotonic() - since_s > self._stuck_s
+            raise RetryLater(f"sink {self.name}: a call does not return, whatever its time limit")
 
     def _run(self) -> None:
         try:
@@ -226,7 +220,7 @@ class SinkWriter:
         """Write, again while the sink is away; repeating a write that succeeded is refused."""
         while True:
             try:
-                self._try(job)
+                self._sink.write(job.effects, job.advance)
             except RetryLater as error:
                 if time.monotonic() > deadline_s:
                     raise
@@ -238,13 +232,6 @@ class SinkWriter:
                         raise
             else:
                 return
-
-    def _try(self, job: _Waiting) -> None:
-        self._trying_since_s = time.monotonic()
-        try:
-            self._sink.write(job.effects, job.advance)
-        finally:
-            self._trying_since_s = None
 
     def _await_proof(self, deadline_s: float) -> float:
         """Only the loop's next poll brings one, so the loop must not wait for this write.

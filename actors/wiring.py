@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
 
 from actors.activation import Activation
 from actors.commit import Commit
@@ -34,10 +33,6 @@ from fleetpulse.errors import ConfigError
 from fleetpulse.live import ShardStatus
 from fleetpulse.ports import Advance, EffectSink, Scorer
 from fleetpulse.settings import Settings, ShardSettings
-
-KAFKA_STUCK_S: Final = 20.0
-"""All steps of a transaction have bounds, 15 s together; a broker's death made one of them hold
-both shards for minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +157,11 @@ def _keeper(settings: Settings) -> PartitionKeeper:
 @dataclass(frozen=True, slots=True)
 class _Sinks:
     alerts: EffectSink
-    kafka: EffectSink
+    kafka: KafkaEffectSink
     rollups: EffectSink
 
 
-def _sinks(settings: Settings, topic_id: str, kafka: EffectSink) -> _Sinks:
+def _sinks(settings: Settings, topic_id: str, kafka: KafkaEffectSink) -> _Sinks:
     dsn = _dsn(settings)
     return _Sinks(
         PostgresAlertSink(dsn, topic_id=topic_id),
@@ -180,7 +175,7 @@ def _kafka_sink(
     slot: str,
     membership: Callable[[], Membership],
     commit: Callable[[Mapping[int, int]], None],
-) -> EffectSink:
+) -> KafkaEffectSink:
     if settings.shard.effects == "at-least-once":
         return AtLeastOnceSink(settings.kafka, slot=slot, membership=membership, commit=commit)
     return KafkaEffectSink(
@@ -222,7 +217,7 @@ def _writers(
             interval_s=settings.kafka_commit_interval_ms / 1000,
             backlog_max=backlog_max,
             written=kafka_written,
-            stuck_s=KAFKA_STUCK_S,
+            is_stuck=sinks.kafka.is_stuck,
         ),
         SinkWriter(
             sinks.rollups,

@@ -20,7 +20,7 @@ LINE_MAX = 100
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 UNFINISHED = re.compile(r"\b(FIX" + r"ME|TO" + r"DO)\b")
-CRASHING = re.compile("list_consumer_" + "group_offsets")
+CRASHING = re.compile(r"\.list_consumer_group_offsets\(")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|work|Users)/\w")
 # A package index in a lock or a configuration would bind everybody to one network.
 INDEX_OPTION = re.compile(

@@ -5,16 +5,18 @@ which only a consumer has. When the group's coordinator had just moved, the proc
 (librdkafka 2.x: rd_kafka_handle_OffsetFetch, rd_kafka_cgrp_op).
 """
 
+import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from adapters.kafka.client import consumer_config, meaning_of
 from fleetpulse.settings import KafkaSettings
 
 Isolation = Literal["read_committed", "read_uncommitted"]
-_ACTION = "read committed offsets"
+_ACTION: Final = "read committed offsets"
+_UNSTABLE_WAIT_S: Final = 0.02
 
 
 class CommittedOffsets:
@@ -35,15 +37,24 @@ class CommittedOffsets:
 
     def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         """By partition, without those that have none; raises BrokerUnavailable."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            found = self._read(partitions, max(deadline_s - time.monotonic(), _UNSTABLE_WAIT_S))
+            failed = next((each.error for each in found if each.error), None)
+            if failed is None:
+                return {each.partition: each.offset for each in found if each.offset >= 0}
+            unstable = failed.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
+            if not unstable or time.monotonic() > deadline_s:
+                raise meaning_of(failed, _ACTION)
+            time.sleep(_UNSTABLE_WAIT_S)
+
+    def _read(self, partitions: Sequence[int], timeout_s: float) -> list[TopicPartition]:
         places = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
-            found = self._consumer.committed(places, timeout_s)
+            found: list[TopicPartition] = self._consumer.committed(places, timeout_s)
         except KafkaException as error:
             raise meaning_of(error, _ACTION) from error
-        for each in found:
-            if each.error:
-                raise meaning_of(each.error, _ACTION)
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+        return found
 
     def close(self) -> None:
         """Disconnect."""

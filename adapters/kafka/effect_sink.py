@@ -6,6 +6,7 @@ from a member that has lost its partitions, so they are sent also when there are
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -53,6 +54,8 @@ _STALE: Final = {
     KafkaError.REBALANCE_IN_PROGRESS,
 }
 _QUEUE_WAIT_S: Final = 0.1
+_FORGOTTEN_S: Final = 1.0
+"""A call that returns so long after its time limit never will."""
 
 Row = tuple[str, int, bytes, bytes]
 """Topic, partition, key, value."""
@@ -81,6 +84,7 @@ class KafkaEffectSink:
         self._transaction_timeout_s = transaction_timeout_ms / 1000
         """The broker ends one that takes longer, so no step of one is waited for longer."""
         self._claims: dict[int, Claim] = {}
+        self._due_s: float | None = None
         self._offsets = CommittedOffsets(settings, client_id=f"{client_id}-offsets", group=GROUP)
         self._producer: Producer | None = None
         self._config = {
@@ -118,16 +122,20 @@ class KafkaEffectSink:
             producer.begin_transaction()
             for topic, partition, key, value in self._rows(effects):
                 self._produce(producer, topic, partition, key, value)
-            producer.send_offsets_to_transaction(
-                [self._position(each, step.next_offset) for each, step in advance.items()],
-                membership.metadata,
-                self._transaction_timeout_s,
-            )
+            offsets = [self._position(each, step.next_offset) for each, step in advance.items()]
+            timeout_s = self._transaction_timeout_s
+            with self._bounded(timeout_s):
+                producer.send_offsets_to_transaction(offsets, membership.metadata, timeout_s)
         except KafkaException as error:
             raise self._ended(producer, error, advance) from error
         self._commit(producer, advance)
         for each, step in advance.items():
             self._claims[each] = Claim(step.owner_epoch, step.next_offset)
+
+    def is_stuck(self) -> bool:
+        """Whether a call of the client library has not returned in its time. From any thread."""
+        due_s = self._due_s
+        return due_s is not None and time.monotonic() > due_s
 
     def close(self) -> None:
         """Drop the producer; what it left open is aborted by the next one of this slot."""
@@ -196,7 +204,9 @@ class KafkaEffectSink:
         deadline = time.monotonic() + self._transaction_timeout_s
         while True:
             try:
-                producer.commit_transaction(max(deadline - time.monotonic(), 0.1))
+                timeout_s = max(deadline - time.monotonic(), 0.1)
+                with self._bounded(timeout_s):
+                    producer.commit_transaction(timeout_s)
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.txn_requires_abort():
@@ -214,16 +224,17 @@ class KafkaEffectSink:
     ) -> FleetpulseError:
         """What to say of a transaction that cannot be committed; nothing of it is left open.
 
-        A producer that goes on after a broker's death may wait for ever in its next
-        send_offsets_to_transaction, which forgets its time limit while the producer's epoch is
-        raised. So it goes; the next one's init aborts what it began.
+        After a broker's death send_offsets_to_transaction may wait for ever, most of all while the
+        epoch of a producer that goes on is raised. So it goes; the next one's init aborts what it
+        began.
         """
         refusal = self._refusal(error, advance)
         if isinstance(refusal, BrokerUnavailable):
             self._drop()
             return refusal
         try:
-            producer.abort_transaction(self._transaction_timeout_s)
+            with self._bounded(self._transaction_timeout_s):
+                producer.abort_transaction(self._transaction_timeout_s)
         except KafkaException:
             self._drop()
         return refusal
@@ -248,9 +259,19 @@ class KafkaEffectSink:
 
     def _begin(self, producer: Producer) -> None:
         try:
-            producer.init_transactions(self._timeout_s)
+            with self._bounded(self._timeout_s):
+                producer.init_transactions(self._timeout_s)
         except KafkaException as error:
             raise meaning_of(error, "begin with a transactional id") from error
+
+    @contextmanager
+    def _bounded(self, timeout_s: float) -> Iterator[None]:
+        """A call with this time limit, which the library may forget."""
+        self._due_s = time.monotonic() + timeout_s + _FORGOTTEN_S
+        try:
+            yield
+        finally:
+            self._due_s = None
 
     def _drop(self) -> None:
         if self._producer is not None:
