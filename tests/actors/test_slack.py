@@ -29,22 +29,22 @@ def test_it_is_given_back_once_after_a_backlog() -> None:
     assert given == [pytest.approx(worked_off_s + CALM_S, abs=0.11)]
 
 
-def test_a_full_batch_now_and_then_is_no_backlog() -> None:
+@pytest.mark.parametrize(
+    ("turns", "turn_s", "full_every"),
+    [
+        pytest.param(20_000, 1.0, 60, id="a full batch now and then is no backlog"),
+        pytest.param(50_000, 0.1, 100, id="each time would cost a pause"),
+    ],
+)
+def test_while_a_shard_is_behind_now_and_then_nothing_is_given_back(
+    turns: int, turn_s: float, full_every: int
+) -> None:
     clock, given = Clock(), list[float]()
     slack = Slack(lambda: given.append(clock.now_s), clock)
-    for turn in range(20_000):
-        clock.now_s += 1.0
-        slack.polled(behind=turn % 60 == 0)
+    for turn in range(turns):
+        clock.now_s += turn_s
+        slack.polled(behind=turn % full_every == 0)
     assert not given
-
-
-def test_while_a_shard_is_behind_now_and_then_nothing_is_given_back() -> None:
-    clock, given = Clock(), list[float]()
-    slack = Slack(lambda: given.append(clock.now_s), clock)
-    for turn in range(50_000):
-        clock.now_s += 0.1
-        slack.polled(behind=turn % 100 == 0)
-    assert not given, "each time would cost it a pause"
 
 
 GIVING_BACK = """
