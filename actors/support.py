@@ -16,7 +16,6 @@ from adapters.kafka.range_reader import RangeReader
 from adapters.postgres.blackboard import Blackboard
 from adapters.postgres.promotion import Promoted, Promotion
 from fleetpulse.errors import ConfigError, Fenced, RetryLater
-from fleetpulse.identity import DeviceKey
 from fleetpulse.ports import Scorer
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Claimed, follow_in_s
@@ -165,7 +164,7 @@ class Support:
         begins = [
             begin_log_time_us(job.changed, profile, self.blackboard.session_begin(job, profile))
             for job in jobs
-            for profile in [known.control.profile_of(DeviceKey.decode(job.key))]
+            for profile in [known.control.profile_of(job.key)]
         ]
         times = [each for each in begins if each is not None]
         if len(times) < len(begins):

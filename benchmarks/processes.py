@@ -8,10 +8,11 @@ import numpy as np
 import psutil
 
 from benchmarks.steadiness import thirds
-from devstack.processes import memory_bytes
+from devstack.processes import Memory, memory_of
 
 _INTERVAL_S = 0.5
 _MEMORY_INTERVAL_S = 2.0
+_NONE = Memory(share=0, held=0)
 
 # The first text that a command line contains decides.
 _ROLES = (
@@ -46,7 +47,7 @@ class Usage:
     cpu_s: float
     memory_peak_mb: float
     memory_thirds_mb: list[float] = field(default_factory=list)
-    """Medians of the thirds of the run, see benchmarks.steadiness."""
+    """Of what it holds without mapped files: medians of the thirds, see benchmarks.steadiness."""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class _Watched:
     role: str
     cpu_before_s: float
     cpu_s: float = 0.0
-    memory_bytes: int = 0
+    memory: Memory = _NONE
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class ProcessWatch:
     interval_s: float = _INTERVAL_S
     _history: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     _known: dict[int, _Watched | None] = field(default_factory=dict)
-    _memory_mb: dict[str, list[float]] = field(default_factory=dict)
+    _held_mb: dict[str, list[float]] = field(default_factory=dict)
     _sampled_s: float = -_MEMORY_INTERVAL_S
     _memory_peak: dict[str, int] = field(default_factory=dict)
     _ended: list[_Watched] = field(default_factory=list)
@@ -93,7 +94,7 @@ class ProcessWatch:
                 role,
                 round(spent, 2),
                 round(self._memory_peak.get(role, 0) / 2**20, 1),
-                thirds(self._memory_mb.get(role, [])),
+                thirds(self._held_mb.get(role, [])),
             )
             for role, spent in self._spent().items()
         ]
@@ -140,19 +141,21 @@ class ProcessWatch:
             self._known[pid] = self._recognise(pid, new_cpu=new_cpu)
         now_s = time.monotonic()
         due = now_s - self._sampled_s >= _MEMORY_INTERVAL_S
-        memory: dict[str, int] = {}
+        roles: dict[str, list[Memory]] = {}
         for pid, watched in [*self._known.items()]:
             if watched and not self._sample(watched, memory=due):
                 self._ended.append(watched)
                 self._known[pid] = None
             elif watched:
-                memory[watched.role] = memory.get(watched.role, 0) + watched.memory_bytes
+                roles.setdefault(watched.role, []).append(watched.memory)
         self._history.append((time.time(), self._spent()))
         if due:
             self._sampled_s = now_s
-            for role, total in memory.items():
-                self._memory_peak[role] = max(self._memory_peak.get(role, 0), total)
-                self._memory_mb.setdefault(role, []).append(round(total / 2**20, 1))
+            for role, parts in roles.items():
+                share = sum(each.share for each in parts)
+                self._memory_peak[role] = max(self._memory_peak.get(role, 0), share)
+                held_mb = sum(each.held for each in parts) / 2**20
+                self._held_mb.setdefault(role, []).append(round(held_mb, 1))
 
     def _recognise(self, pid: int, *, new_cpu: bool) -> _Watched | None:
         """new_cpu: the process began while watching, so all its CPU counts."""
@@ -174,7 +177,7 @@ class ProcessWatch:
                 used = watched.process.cpu_times()
                 watched.cpu_s = used.user + used.system
                 if memory:
-                    watched.memory_bytes = memory_bytes(watched.process)
+                    watched.memory = memory_of(watched.process)
                 # A Ray worker names itself only once it has an actor.
                 watched.role = _role(" ".join(watched.process.cmdline()))
         except (psutil.Error, OSError):

@@ -88,6 +88,8 @@ class KafkaServer:
             java,
             f"-Xms{self._settings.heap_mb}m",
             f"-Xmx{self._settings.heap_mb}m",
+            # What it is given it has from the start: no page fault later, no growth to explain.
+            "-XX:+AlwaysPreTouch",
             "-XX:+UseSerialGC",
             # Each collection of what is young stops everything for some 20 ms: fewer, then.
             f"-Xmn{self._settings.heap_mb // 2}m",

@@ -1,12 +1,18 @@
 """Finds and ends every process that inherited a mark from whoever started it, at any depth."""
 
 import os
+import re
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import psutil
 
 STACK_VARIABLE = "FLEETPULSE_STACK_ID"
 """Environment variable that every process of a local stack inherits."""
+
+_SHARE: Final = re.compile(r"^(Pss\w*): +(\d+) kB$", re.MULTILINE)
 
 
 def marked(variable: str, value: str) -> list[psutil.Process]:
@@ -25,16 +31,29 @@ def marked(variable: str, value: str) -> list[psutil.Process]:
     return found
 
 
-def memory_bytes(process: psutil.Process) -> int:
-    """Its share of memory: forks have most of theirs in common. Raises psutil.Error.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A process's share of memory, in bytes: forks have most of theirs in common."""
+
+    share: int
+    held: int
+    """Without mapped files, whose pages the kernel takes back when it needs them."""
+
+
+def memory_of(process: psutil.Process) -> Memory:
+    """See proc_pid_smaps(5). Raises psutil.Error.
 
     All that it has resident where shares are not told, as of another user's process.
     """
     try:
-        share: int = process.memory_full_info().pss
-    except psutil.AccessDenied:
-        share = process.memory_info().rss
-    return share
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    except PermissionError:
+        resident = process.memory_info().rss
+        return Memory(resident, resident)
+    except OSError as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    kb = {name: int(value) for name, value in _SHARE.findall(rollup)}
+    return Memory(kb["Pss"] << 10, (kb["Pss_Anon"] + kb["Pss_Shmem"]) << 10)
 
 
 def end_marked(variable: str, value: str, *, grace_s: float = 1.0) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from adapters.kafka.recovery_time import recovery_time
-from devstack.processes import STACK_VARIABLE, marked, memory_bytes
+from devstack.processes import STACK_VARIABLE, marked, memory_of
 from devstack.state import StackState, read_fleet, running_stack
 from fleetpulse.errors import FleetpulseError
 from fleetpulse.settings import Settings
@@ -94,7 +94,7 @@ def _processes(stack: StackState) -> list[ProcessStatus]:
                     ProcessStatus(
                         process.pid,
                         _name(process),
-                        memory_bytes(process) // 2**20,
+                        memory_of(process).share // 2**20,
                         round(cpu.user + cpu.system, 1),
                     )
                 )

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
@@ -108,10 +109,10 @@ class ControlState:
         if not any(each.paused for each in self.pauses):
             self.pauses = []  # nothing is paused: what was need not be remembered
 
-    def is_paused(self, key: DeviceKey) -> bool:
-        """Whether the newest rule that matches says so."""
-        matching = (rule.paused for rule in reversed(self.pauses) if _matches(rule, key))
-        return next(matching, False)
+    def is_paused(self, key: bytes) -> bool:
+        """Whether the newest rule that matches the record key says so."""
+        newest = (rule.paused for rule in reversed(self.pauses) if _pattern(rule).match(key))
+        return next(newest, False)
 
     def applied(self, value: bytes) -> tuple["ControlState", Control | None]:
         """What `apply` would make of a copy, and answer; None if the record cannot be used."""
@@ -131,10 +132,10 @@ class ControlState:
         """The rules with their profiles: while they are equal, so is every device's profile."""
         return [(rule, self._profile(rule)) for rule in self.rules]
 
-    def profile_of(self, key: DeviceKey) -> Profile | None:
-        """The profile of the newest rule that matches."""
+    def profile_of(self, key: bytes) -> Profile | None:
+        """The profile of the newest rule that matches the record key."""
         for rule in reversed(self.rules):
-            if _matches(rule, key):
+            if _pattern(rule).match(key):
                 return self._profile(rule)
         return None
 
@@ -174,8 +175,8 @@ class ControlState:
         return state
 
 
-def may_differ(before: Resolved, after: Resolved) -> "re.Pattern[bytes] | None":
-    """Record keys of which the profile may have changed by one control record; None: of nobody.
+def may_differ(before: Resolved, after: Resolved) -> list[Rule]:
+    """Rules of which one matches each device whose profile one control record may have changed.
 
     Such a record changes what rules stand for, takes one away and adds one at the end. Only who
     matches one of those can be another's; asking all rules about all devices takes seconds.
@@ -184,22 +185,25 @@ def may_differ(before: Resolved, after: Resolved) -> "re.Pattern[bytes] | None":
     changed = [rule for rule in {**was, **now} if was.get(rule) is not now.get(rule)]
     if after and before[-1:] != after[-1:]:
         changed.append(after[-1][0])  # it may have been there, in another place
-    return re.compile(b"|".join(map(_key_pattern, changed))) if changed else None
+    return changed
 
 
-def matching(pattern: "re.Pattern[bytes]", keys: Sequence[bytes]) -> list[bool]:
-    """Which of the keys match."""
-    match = pattern.match
+def matching(rules: Sequence[Rule | PauseRule], keys: Sequence[bytes]) -> list[bool]:
+    """Which of the record keys at least one rule matches."""
+    if not rules:
+        return [False] * len(keys)
+    match = re.compile(b"|".join(_pattern(rule).pattern for rule in rules)).match
     return [match(key) is not None for key in keys]
 
 
-def _key_pattern(rule: Rule) -> bytes:
-    tenant = "[^/]*" if rule.tenant == ANY else re.escape(rule.tenant)
-    return f"(?:{tenant}/{translate(rule.device_pattern)})".encode()
+def _pattern(rule: Rule | PauseRule) -> "re.Pattern[bytes]":
+    return _compiled(rule.tenant, rule.device_pattern)
 
 
-def _matches(rule: Rule | PauseRule, key: DeviceKey) -> bool:
-    return rule.tenant in (ANY, key.tenant) and fnmatchcase(key.device, rule.device_pattern)
+@lru_cache(maxsize=SEEN_MAX)
+def _compiled(tenant: str, device_pattern: str) -> "re.Pattern[bytes]":
+    tenants = "[^/]*" if tenant == ANY else re.escape(tenant)
+    return re.compile(f"(?:{tenants}/{translate(device_pattern)})".encode())
 
 
 def _same_devices(a: Rule | PauseRule, b: Rule | PauseRule) -> bool:

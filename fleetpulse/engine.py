@@ -242,13 +242,10 @@ class Engine:
     def _leaving(self, handles: I64, before: Resolved, state: ControlState) -> NDArray[np.bool_]:
         """Which devices have another profile under `state` than the one they run with."""
         directory, leaving = self.directory, np.zeros(len(handles), bool)
-        pattern = may_differ(before, state.resolved())
-        if pattern is not None:
-            asked = np.flatnonzero(matching(pattern, directory.keys[handles].tolist()))
-            for at, handle in zip(asked.tolist(), handles[asked].tolist(), strict=True):
-                profile = directory.cohorts[directory.cohort_of[handle]].profile
-                key = DeviceKey.decode(directory.keys[handle])
-                leaving[at] = profile != state.profile_of(key)
+        changed, keys = may_differ(before, state.resolved()), directory.keys[handles]
+        for at in np.flatnonzero(matching(changed, keys.tolist())).tolist():
+            profile = directory.cohorts[directory.cohort_of[handles[at]]].profile
+            leaving[at] = profile != state.profile_of(keys[at])
         return leaving
 
     def _records(self, timed: _Timed, begin: int, end: int) -> None:
@@ -306,10 +303,10 @@ class Engine:
             self._reject(batch, i, log_time_us, Reason.WRONG_PARTITION, "")
             return ABSENT
         control = self.partitions[partition].control
-        if control.is_paused(name):
+        if control.is_paused(key):
             self.paused_total += 1
             return ABSENT
-        profile = control.profile_of(name)
+        profile = control.profile_of(key)
         if profile is None:
             self._reject(batch, i, log_time_us, Reason.NO_PROFILE, "no assignment matches")
             return ABSENT

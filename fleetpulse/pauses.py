@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from fleetpulse.control import ControlState
+from fleetpulse.control import ControlState, matching
 from fleetpulse.directory import Directory
 from fleetpulse.effects import I64
-from fleetpulse.identity import DeviceKey
 
 
 def mark_paused(directory: Directory, partition: int, control: ControlState) -> I64:
@@ -16,9 +15,8 @@ def mark_paused(directory: Directory, partition: int, control: ControlState) -> 
     handles = directory.handles_of(partition)
     before = handles[directory.paused[handles]]
     directory.paused[handles] = False
-    if control.pauses:
-        keys = directory.keys[handles].tolist()
-        paused = [control.is_paused(DeviceKey.decode(key)) for key in keys]
-        directory.paused[handles] = np.array(paused, np.bool_)
+    keys = directory.keys[handles]
+    for at in np.flatnonzero(matching(control.pauses, keys.tolist())).tolist():
+        directory.paused[handles[at]] = control.is_paused(keys[at])
     goes_on: I64 = before[~directory.paused[before]]
     return goes_on

@@ -57,7 +57,7 @@ class History:
 
     def _skip_paused(self, engine: Engine, turn: Turn) -> None:
         control = engine.partitions[int(turn.batch.partitions[0])].control
-        paused = {key for key in self.lives if control.is_paused(DeviceKey.decode(key))}
+        paused = {key for key in self.lives if control.is_paused(key)}
         for key, offset in zip(turn.batch.keys, turn.batch.offsets.tolist(), strict=True):
             if key in paused and (lives := self.lives[key]):
                 lives[-1].unused.add(offset)

@@ -71,10 +71,11 @@ class Devices:
         return device
 
     def _describe(self, tenant: str, device_id: str) -> Device:
-        key = DeviceKey(check_name("x-tenant", tenant), check_name("device_id", device_id))
+        name = DeviceKey(check_name("x-tenant", tenant), check_name("device_id", device_id))
+        key = name.encode()
         profile = self._controls.profile_of(key)
         return Device(
-            key=key.encode(),
+            key=key,
             headers=[
                 ("device-id", device_id.encode()),
                 ("schema-version", SCHEMA_VERSION),

@@ -54,7 +54,7 @@ def records(settings: KafkaSettings) -> int:
 
 
 def profiles_of_a_pump(settings: KafkaSettings) -> set[str]:
-    found = {state.profile_of(DeviceKey("default", "pump-1")) for state in states(settings)}
+    found = {state.profile_of(b"default/pump-1") for state in states(settings)}
     return {each.ref if each else "" for each in found}
 
 
@@ -104,7 +104,7 @@ def test_a_follower_gets_each_control_once_and_what_comes_later(settings: KafkaS
     publish(settings, [PUMP_2], [ALL_2])
     for value in reader.read():
         state.apply(value)
-    profile = state.profile_of(DeviceKey("default", "pump-1"))
+    profile = state.profile_of(b"default/pump-1")
     assert profile is not None
     assert profile.ref == "pump@2"
     reader.close()
@@ -117,8 +117,8 @@ def test_a_device_is_paused_and_resumed_as_often_as_one_likes(settings: KafkaSet
     for paused in (True, False, True):
         assert controls.pause(pump, paused=paused)
         assert controls.pause(pump, paused=paused) is None
-        assert {state.is_paused(pump) for state in states(settings)} == {paused}
-    assert not states(settings)[0].is_paused(DeviceKey("default", "pump-2"))
+        assert {state.is_paused(pump.encode()) for state in states(settings)} == {paused}
+    assert not states(settings)[0].is_paused(b"default/pump-2")
 
 
 def test_a_deletion_is_not_repeated_by_later_publications(settings: KafkaSettings) -> None:

@@ -7,7 +7,7 @@ from fleetpulse.columns import FOREVER, NEVER
 from fleetpulse.directory import ABSENT, Directory
 from fleetpulse.effects import RESOLUTION_S
 from fleetpulse.engine import Engine, PartitionState
-from fleetpulse.identity import DeviceKey, partition_of, phase_of
+from fleetpulse.identity import partition_of, phase_of
 from fleetpulse.rates import burst_ns
 from fleetpulse.silence import STEP_MAX_US
 
@@ -85,7 +85,7 @@ def check_silence(engine: Engine) -> None:
         assert heard or not directory.offline[handle]
         state = engine.partitions[int(directory.partition_of[handle])]
         assert key not in state.away
-        assert directory.paused[handle] == state.control.is_paused(DeviceKey.decode(key))
+        assert directory.paused[handle] == state.control.is_paused(key)
         assert directory.accepted_us[handle] <= directory.heard_us[handle] <= state.log_time_us
         if waits and not directory.paused[handle]:
             deadline_us = int(directory.deadline_us[handle])

@@ -42,7 +42,7 @@ def assign(state: ControlState, profile: str, *, pattern: str = "", tenant: str 
 
 
 def chosen(state: ControlState, device: str, tenant: str = "default") -> str | None:
-    profile = state.profile_of(DeviceKey(tenant, device))
+    profile = state.profile_of(DeviceKey(tenant, device).encode())
     return profile.ref if profile else None
 
 
