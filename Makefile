@@ -38,14 +38,15 @@ bench: $(READY)  ## measure: samples/s, latency, CPU, and the bare loop's limit 
 	@$(BIN)/fleetpulse bench e2e && $(BIN)/fleetpulse bench limit
 
 bench-fleet: $(READY)  ## one job on our engine and all its alternatives: table and plot, an hour
-	@mkdir -p $(REPORTS)
-	-@$(BIN)/fleetpulse bench fleet --json $(REPORTS)/model.json
-	-@$(BIN)/fleetpulse bench fleet --no-model --json $(REPORTS)/no-model.json
-	-@$(BIN)/fleetpulse bench fleet --job fleet-200-1 --json $(REPORTS)/single.json
-	-@$(BIN)/fleetpulse bench fleet --job fleet-200-disorder --json $(REPORTS)/disorder.json
-	-@$(BIN)/fleetpulse bench fleet --paced 50000 --json $(REPORTS)/paced-50000.json
-	-@$(BIN)/fleetpulse bench fleet --paced 200000 --json $(REPORTS)/paced-200000.json
-	@$(BIN)/python -m benchmarks.fleet.plot docs $(REPORTS)/*.json
+	@mkdir -p $(REPORTS); failed=0; \
+	run() { $(BIN)/fleetpulse bench fleet --json "$(REPORTS)/$$@" || failed=1; }; \
+	run model.json; \
+	run no-model.json --no-model; \
+	run single.json --job fleet-200-1; \
+	run disorder.json --job fleet-200-disorder; \
+	run paced-50000.json --paced 50000; \
+	run paced-200000.json --paced 200000; \
+	$(BIN)/python -m benchmarks.fleet.plot docs $(REPORTS)/*.json && exit $$failed
 
 bench-smoke: $(READY)  ## has anything lost more than 25 % of its speed? ratios to bare loops, not seconds
 	@$(BIN)/fleetpulse bench smoke

@@ -121,6 +121,8 @@ def run(
         )
     if sent.done["accepted"] != sent.done["offered"]:
         run.problems.append(f"not everything was accepted: {sent.done['reasons']}")
+    if unseen := sum(each.received_us is None for each in seen.alerts):
+        run.problems.append(f"{unseen} alerts were not seen on the WebSocket")
     if options.memory_flat:
         run.problems += [
             f"memory grows: {each.name}, by thirds of the run {each.memory_thirds_mb} MB"

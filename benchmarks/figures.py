@@ -58,9 +58,9 @@ def measured(
         if each.end_us > from_us and ledger.knows(each.key)
     ]
     to_alert = [
-        max(each.committed_us, each.received_us or 0) - ledger.due_us(each.key, each.window_end_us)
+        max(each.committed_us, each.received_us) - ledger.due_us(each.key, each.window_end_us)
         for each in alerts
-        if each.window_end_us > from_us and ledger.knows(each.key)
+        if each.received_us is not None and each.window_end_us > from_us and ledger.knows(each.key)
     ]
     begun_us = sent.start_us + plan.behind_us
     scored_s = (max((each.received_us for each in received), default=begun_us) - begun_us) / 1e6
@@ -99,12 +99,11 @@ def notes_of(
     """What the figures do not say."""
     done, received, alerts, lag = sent.done, seen.received, seen.alerts, seen.lag
     second_messages = round(plan.devices * 1000 / plan.frame_ms)
-    unseen = sum(each.received_us is None for each in alerts)
     notes = [
         f"the generator was at most {done['late_ms_max']:.0f} ms late",
         f"{done['reordered']} frames reordered, {done['duplicated']} repeated",
         f"lag {'grew' if grows(lag, second_messages // 4) else 'did not grow'}",
-        f"{len(alerts)} alerts" + (f", {unseen} not seen on the WebSocket" if unseen else ""),
+        f"{len(alerts)} alerts",
     ]
     if sent.killed_us is not None and received:
         last_us = received[-1].received_us

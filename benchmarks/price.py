@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from adapters.kafka.controls import publish
-from benchmarks.check import await_processed
+from benchmarks.backlog import held_back
 from benchmarks.plan import LoadPlan
 from benchmarks.processes import ProcessWatch
 from benchmarks.stack import fresh_stack, on_free_ports
@@ -24,7 +24,7 @@ _PROCESSED_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One pass, from the first frame until every sink has everything."""
+    """One pass over a full log, from the first record until every sink has everything."""
 
     effects: Effects
     samples: int
@@ -67,24 +67,20 @@ def _pass(
     own = on_free_ports(settings)
     own = own.model_copy(update={"shard": own.shard.model_copy(update={"effects": effects})})
     shutil.rmtree(own.data_folder, ignore_errors=True)
-    with fresh_stack(own, on_start) as stack:
+    with fresh_stack(own, on_start) as stack, held_back(stack) as backlog:
         kafka = stack.settings.kafka
         publish(kafka, [plan.profile], [plan.assignment])
         fleet = plan.fleet(start_us=time.time_ns() // 1000 - round(plan.seconds * 1e6))
-        rounds = [fleet.frames(number) for number in range(plan.rounds)]
+        target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
+        for number in range(plan.rounds):
+            target.send(fleet.frames(number))
+        target.close(_CLOSE_S)
         watch = ProcessWatch(STACK_VARIABLE, stack.stack_id)
         watch.start()
-        begun_s = time.monotonic()
-        target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
-        for frames in rounds:
-            target.send(frames)
-        target.close(_CLOSE_S)
-        await_processed(stack.settings, _PROCESSED_S)
-        seconds = time.monotonic() - begun_s
+        done = backlog.work_off(_PROCESSED_S)
         cpu_s = {usage.name: usage.cpu_s for usage in watch.stop()}
     counts = target.tally.counts()
     if counts.accepted != counts.sent:
         raise FleetpulseError(f"the log did not take the backlog: {counts.reasons}")
-    return Mode(
-        effects, counts.accepted, round(seconds, 2), cpu_s.get("shard", 0), cpu_s.get("broker", 0)
-    )
+    shard_s, broker_s = cpu_s.get("shard", 0), cpu_s.get("broker", 0)
+    return Mode(effects, counts.accepted, round(done.seconds, 2), shard_s, broker_s)

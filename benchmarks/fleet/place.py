@@ -3,12 +3,13 @@
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adapters.postgres.partition_pauses import PostgresPartitionPauses
+from actors.sink_writer import BEHIND_FACTOR
+from benchmarks.backlog import HeldBack, held_back
 from benchmarks.processes import ProcessWatch
 from benchmarks.stack import fresh_stack, on_free_ports
 from devstack.free_ports import free_ports
@@ -17,9 +18,8 @@ from devstack.processes import STACK_VARIABLE
 from devstack.state import StackState
 from fleetpulse.settings import KafkaSettings, Settings
 
-_COMMIT_BEHIND_MS: Final = 25
-"""A shard that works off a backlog commits at four times its interval: each 100 ms."""
 _COMMIT_MS: Final = 100
+"""Of every contender that commits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,11 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Our stack, running, with all partitions paused until `resume`."""
+    """Our stack, running. backlog: what lets it go, unless it runs in real time."""
 
     servers: Servers
     settings: Settings
-    _pauses: PostgresPartitionPauses
-
-    def resume(self) -> None:
-        """Let the shards fetch; they look once a second."""
-        for partition in range(self.settings.kafka.partitions):
-            self._pauses.resume(partition)
+    backlog: HeldBack | None
 
 
 @contextmanager
@@ -68,7 +63,7 @@ def engine(
 ) -> Iterator[Engine]:
     """A fresh stack that commits at least every 100 ms, whether it is behind or not."""
     own = on_free_ports(settings)
-    interval_ms = _COMMIT_MS if paced else _COMMIT_BEHIND_MS
+    interval_ms = _COMMIT_MS if paced else _COMMIT_MS // BEHIND_FACTOR
     shard = own.shard.model_copy(
         update={
             "kafka_commit_interval_ms": interval_ms,
@@ -80,14 +75,8 @@ def engine(
     own = own.model_copy(update={"shard": shard, "model": model})
     shutil.rmtree(own.data_folder, ignore_errors=True)
     with fresh_stack(own, on_start) as stack:
-        pauses = PostgresPartitionPauses(stack.dsn)
-        try:
-            if not paced:
-                for partition in range(own.kafka.partitions):
-                    pauses.pause(partition, "bench")
-            servers = Servers(
-                stack.settings.kafka, lambda: ProcessWatch(STACK_VARIABLE, stack.stack_id)
-            )
-            yield Engine(servers, stack.settings, pauses)
-        finally:
-            pauses.close()
+        servers = Servers(
+            stack.settings.kafka, lambda: ProcessWatch(STACK_VARIABLE, stack.stack_id)
+        )
+        with nullcontext() if paced else held_back(stack) as backlog:
+            yield Engine(servers, stack.settings, backlog)

@@ -1,11 +1,9 @@
 """One contender over a topic that is full already: from its first record to its last output."""
 
-import time
 from pathlib import Path
 from typing import Final
 
 from adapters.kafka.controls import publish
-from benchmarks.check import await_processed
 from benchmarks.fleet import reference, topics
 from benchmarks.fleet.catalog import OURS, Contender
 from benchmarks.fleet.launch import launched
@@ -14,8 +12,6 @@ from benchmarks.fleet.profile import assignment_of, profile_of
 from benchmarks.fleet.task import SERVERS, Result, Task
 
 _PROCESSED_S: Final = 600.0
-_COMMIT_S: Final = 0.1
-_SETTLE_S: Final = 3.0
 
 
 def run_contender(
@@ -43,25 +39,20 @@ def run_contender(
 
 
 def run_ours(task: Task, engine: Engine) -> Result:
-    """The frames are in `telemetry` and the engine is paused: let it go, until all is committed."""
-    settings = engine.settings
+    """The frames are in `telemetry` and the engine is held back: let it go."""
+    assert engine.backlog is not None
     watch = engine.servers.watch()
     watch.start()
-    resumed_s = time.time()
-    engine.resume()
-    await_processed(settings, _PROCESSED_S)
-    end_s = time.time()
+    done = engine.backlog.work_off(_PROCESSED_S)
     watch.stop()
-    written = topics.read_results(settings.kafka, task.job)
-    # It looks for resumed partitions once a second; its first records are in its first commit.
-    begin_s = max(resumed_s, written.first_s - _COMMIT_S)
-    cpu_s = watch.cpu_between(begin_s, end_s)
+    written = topics.read_results(engine.settings.kafka, task.job)
+    cpu_s = watch.cpu_between(done.resumed_s, done.end_s)
     ours = {role: spent for role, spent in cpu_s.items() if role not in SERVERS}
     peaks_mb = {role: peak for role, peak in watch.peaks_mb().items() if role not in SERVERS}
     return Result(
         contender=OURS,
         samples=task.samples,
-        seconds=end_s - begin_s,
+        seconds=done.seconds,
         cpu_s=sum(ours.values()),
         cpu_by_role_s={role: round(spent, 2) for role, spent in ours.items()},
         servers_cpu_s=of_servers(cpu_s),
@@ -71,11 +62,9 @@ def run_ours(task: Task, engine: Engine) -> Result:
 
 
 def hold_backlog(task: Task, engine: Engine) -> None:
-    """Profile and frames into the log of a paused engine."""
-    kafka = engine.settings.kafka
+    """Profile and frames into the log of an engine that is held back."""
     publish_job(task, engine)
-    time.sleep(_SETTLE_S)  # until every shard has seen the pause
-    topics.fill(kafka, "telemetry", task.series, task.frames)
+    topics.fill(engine.settings.kafka, "telemetry", task.series, task.frames)
 
 
 def publish_job(task: Task, engine: Engine) -> None:

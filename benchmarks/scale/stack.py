@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.kafka.controls import publish
+from benchmarks.backlog import held_back
 from benchmarks.check import await_processed
 from benchmarks.child import said, start_module
 from benchmarks.plan import LoadPlan
@@ -72,22 +73,21 @@ def stack_of(settings: Settings, shards: int, on_start: Started) -> Iterator[Mea
 
 
 def backlog(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
-    """`plan` as fast as the log takes it, until every sink has all of it."""
+    """`plan` from a full log, until every sink has all of it."""
     kafka = stack.settings.kafka
-    publish(kafka, [plan.profile], [plan.assignment])
-    fleet = plan.fleet(start_us=time.time_ns() // 1000 - round(plan.seconds * 1e6))
-    rounds = [fleet.frames(number) for number in range(plan.rounds)]
-    watch = ProcessWatch(STACK_VARIABLE, stack.stack_id)
-    disk = _Disk.of(stack)
-    watch.start()
-    begun_s = time.time()
-    target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
-    for frames in rounds:
-        target.send(frames)
-    target.close(_CLOSE_S)
-    await_processed(stack.settings, _PROCESSED_S)
+    with held_back(stack) as held:
+        publish(kafka, [plan.profile], [plan.assignment])
+        fleet = plan.fleet(start_us=time.time_ns() // 1000 - round(plan.seconds * 1e6))
+        disk = _Disk.of(stack)
+        target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
+        for number in range(plan.rounds):
+            target.send(fleet.frames(number))
+        target.close(_CLOSE_S)
+        watch = ProcessWatch(STACK_VARIABLE, stack.stack_id)
+        watch.start()
+        done = held.work_off(_PROCESSED_S)
     records = plan.devices * plan.rounds
-    return _cost(stack, plan, watch, disk, records, begun_s, time.time())
+    return _cost(stack, plan, watch, disk, records, done.begin_s, done.end_s)
 
 
 def paced(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
