@@ -16,8 +16,14 @@ from fleetpulse.telemetry_pb2 import Control
 
 Resolved = list[tuple["Rule", Profile | None]]
 """Rules, oldest first, with the profiles that they stand for."""
+LASTING = frozenset({"profile_yaml", "assignment", "pause", "result_version"})
+"""Changes that say what holds from here on; they are sent again at every start, in their order.
+Others are acts: repeating one would do it again.
+"""
 SEEN_MAX = 10_000
-"""Control ids remembered per partition; the oldest are forgotten."""
+"""Ids of acts remembered per partition; the oldest are forgotten. Those of lasting changes never:
+sent again they would come after what has been decided since.
+"""
 ANY = "*"
 
 
@@ -48,6 +54,9 @@ class ControlState:
     rules: list[Rule] = field(default_factory=list)
     pauses: list[PauseRule] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
+    """Ids of acts."""
+    lasting: dict[str, None] = field(default_factory=dict)
+    """Ids of lasting changes."""
     result_version: int = FIRST_RESULT_VERSION
 
     def apply(self, value: bytes) -> Control | None:
@@ -61,9 +70,15 @@ class ControlState:
             raise InputError("control", "is not a Control message") from error
         if not control.id:
             raise InputError("id", "must not be empty")
-        if control.id in self.seen:
+        lasts = control.WhichOneof("change") in LASTING
+        if control.id in self.seen or control.id in self.lasting:
+            if lasts:
+                self.lasting[control.id] = None  # a former release had them together
             return None
         self._change(control)
+        if lasts:
+            self.lasting[control.id] = None
+            return control
         self.seen[control.id] = None
         if len(self.seen) > SEEN_MAX:
             del self.seen[next(iter(self.seen))]
@@ -121,6 +136,7 @@ class ControlState:
             list(self.rules),
             list(self.pauses),
             dict(self.seen),
+            dict(self.lasting),
             self.result_version,
         )
         try:
@@ -152,6 +168,7 @@ class ControlState:
             "rules": [[r.tenant, r.device_pattern, r.profile, r.revision] for r in self.rules],
             "pauses": [[r.tenant, r.device_pattern, r.paused] for r in self.pauses],
             "seen": list(self.seen),
+            "lasting": list(self.lasting),
             "result_version": self.result_version,
         }
 
@@ -159,16 +176,18 @@ class ControlState:
     def load(cls, exported: dict[str, object]) -> "ControlState":
         """From an export; what a former release did not export is empty."""
         state = cls()
-        names = ("profiles", "rules", "pauses", "seen")
-        profiles, rules, pauses, seen = (exported.get(name, []) for name in names)
+        names = ("profiles", "rules", "pauses", "seen", "lasting")
+        profiles, rules, pauses, seen, lasting = (exported.get(name, []) for name in names)
         assert isinstance(profiles, list)
         assert isinstance(rules, list)
         assert isinstance(pauses, list)
         assert isinstance(seen, list)
+        assert isinstance(lasting, list)
         state.profiles = {p.ref: p for p in map(Profile.model_validate, profiles)}
         state.rules = [Rule(*rule) for rule in rules]
         state.pauses = [PauseRule(*rule) for rule in pauses]
         state.seen = dict.fromkeys(seen)
+        state.lasting = dict.fromkeys(lasting)
         version = exported.get("result_version", FIRST_RESULT_VERSION)
         assert isinstance(version, int)
         state.result_version = version

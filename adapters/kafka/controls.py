@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from adapters.kafka.client import REQUEST_TIMEOUT_S, consumer_config, meaning_of
 from adapters.kafka.durable import DurableRecord, DurableWriter
+from fleetpulse.control import LASTING
 from fleetpulse.errors import BrokerUnavailable
 from fleetpulse.identity import CONTROL_KEY
 from fleetpulse.profile import Profile
@@ -20,8 +21,6 @@ from fleetpulse.settings import KafkaSettings
 from fleetpulse.telemetry_pb2 import Assignment, Control
 
 PUBLISH_TIMEOUT_S: Final = 30.0
-_LASTING: Final = frozenset({"profile_yaml", "assignment", "pause", "result_version"})
-"""Changes that say what holds from here on. Others are acts: repeating one would do it again."""
 
 
 class ControlReader:
@@ -71,7 +70,7 @@ def publish(
     """
     known = known_controls(settings)
     added = _added(known, profiles, assignments)
-    lasting = [each for each in known if each.WhichOneof("change") in _LASTING]
+    lasting = [each for each in known if each.WhichOneof("change") in LASTING]
     write_controls(settings, added, repeated=lasting)
     return [each.id for each in added]
 

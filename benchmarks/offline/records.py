@@ -16,7 +16,8 @@ from fleetpulse.telemetry_pb2 import Assignment, Control, Forget, Pause, SampleB
 
 _DEVICE_KEY = re.compile(rb"([A-Za-z0-9][\w.:-]{0,127})/([A-Za-z0-9][\w.:-]{0,127})")
 _NAME = re.compile(rb"[A-Za-z0-9][\w.:-]{0,127}")
-CONTROLS_REMEMBERED = 10_000
+ACTS_REMEMBERED = 10_000
+_ACTS = ("forget", "savepoint")
 _TELEMETRY_FIELDS, _BLOCK_FIELDS = range(1, 5), range(8, 15)
 
 
@@ -84,7 +85,8 @@ class PartitionReader:
         self._profiles: dict[str, Rules] = {}
         self._assignments: list[Assignment] = []
         self._pauses: list[Pause] = []
-        self._controls_seen: list[str] = []
+        self._acts_seen: list[str] = []
+        self._lasting_seen: set[str] = set()
 
     def read(self, records: Iterable[Record]) -> None:
         """Take records; `lives` and `dead` hold the result."""
@@ -137,12 +139,15 @@ class PartitionReader:
             control = Control.FromString(record.value)
         except DecodeError as error:
             raise RefusedRecord("bad_control") from error
-        if control.id in self._controls_seen:
+        if control.id in self._lasting_seen or control.id in self._acts_seen:
             return
         if not control.id:
             raise RefusedRecord("bad_control")
         self._change(control, record.offset)
-        self._controls_seen = [*self._controls_seen, control.id][-CONTROLS_REMEMBERED:]
+        if control.WhichOneof("change") in _ACTS:
+            self._acts_seen = [*self._acts_seen, control.id][-ACTS_REMEMBERED:]
+        else:
+            self._lasting_seen.add(control.id)
         for key, life in list(self._current.items()):
             if self._rules_for(key) != life.rules:
                 life.ended = True

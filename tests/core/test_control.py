@@ -9,7 +9,7 @@ from fleetpulse.effects import Effects, Reason
 from fleetpulse.errors import Refused
 from fleetpulse.identity import DeviceKey
 from fleetpulse.profile import AlertRule, Profile, WindowSpec
-from fleetpulse.telemetry_pb2 import Assignment, Control
+from fleetpulse.telemetry_pb2 import Assignment, Control, Savepoint
 from tests.core.logs import T0_US, Log, feed, frame, fresh_engine
 
 
@@ -82,13 +82,32 @@ def test_a_control_seen_before_changes_nothing() -> None:
     assert chosen(state, "d") == "pump@1"
 
 
-def test_ids_are_remembered_up_to_a_bound() -> None:
+def test_ids_of_acts_are_remembered_up_to_a_bound() -> None:
     state = known(pump())
-    for number in range(SEEN_MAX - 1):
+    for number in range(SEEN_MAX):
         state.seen[f"n{number}"] = None
-    state.apply(made("one more", assignment=Assignment(profile="pump")))
+    state.apply(made("one more", savepoint=Savepoint(name="monday")))
     assert len(state.seen) == SEEN_MAX
-    assert "pump@1" not in state.seen, "the oldest is forgotten"
+    assert "n0" not in state.seen, "the oldest is forgotten"
+
+
+@pytest.mark.parametrize("former", [False, True], ids=["", "read from a former release's export"])
+def test_what_lasts_is_never_taken_twice(former: bool) -> None:
+    state = known(pump(), pump(name="fan"))
+    everyone = made("everyone", assignment=Assignment(profile="pump"))
+    fans = made("fans", assignment=Assignment(profile="fan", device_pattern="fan-*"))
+    assert state.apply(everyone)
+    assert state.apply(fans)
+    if former:
+        exported = state.export()
+        exported["seen"] = [*state.seen, *exported.pop("lasting")]  # type: ignore[misc]
+        state = ControlState.load(exported)
+    for start in range(3):
+        assert state.apply(everyone) is None, "the start repeats what was published before"
+        assert state.apply(fans) is None
+        for number in range(SEEN_MAX):
+            state.apply(made(f"{start}-{number}", savepoint=Savepoint(name="hourly")))
+    assert chosen(state, "fan-1") == "fan@1"
 
 
 GOOD = pump().to_yaml()
