@@ -209,9 +209,10 @@ class SinkWriter:
             begun = time.monotonic()
             self._persist(job, begun + RETRY_MAX_S)
             self.write_ms = (time.monotonic() - begun) * 1000
+            # First: a snapshot of what is done waits until people were told of it.
+            self._written(job.effects, job.advance)
             for partition, step in job.advance.items():
                 self.done[partition] = step.next_offset
-            self._written(job.effects, job.advance)
         with self._changed:
             self._writing = False
             self._changed.notify_all()

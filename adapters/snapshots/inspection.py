@@ -9,14 +9,12 @@ import numpy as np
 from adapters.snapshots import manifest
 from adapters.snapshots.files import Files
 from adapters.snapshots.format import Document
-from adapters.snapshots.store import FileSnapshotStore, SnapshotFile
+from adapters.snapshots.store import SET_ASIDE, FileSnapshotStore, SnapshotFile
 from fleetpulse.errors import ConfigError, DamagedState
 from fleetpulse.snapshot import PartitionSnapshot
 
 _READ_AT_ONCE: Final = 1024
 """Devices whose states are read for their checksums together."""
-REPLACED: Final = ".replaced"
-"""Behind the name of a generation that was set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def inspect(store: FileSnapshotStore, each: SnapshotFile, *, thorough: bool) -> 
 
 
 def put_back(store: FileSnapshotStore, files: Files, each: SnapshotFile) -> list[SnapshotFile]:
-    """Make a generation the newest of its partition: those above it are set aside.
+    """Make a generation the newest of its partition: those above it are set aside for a day.
 
     Raises ConfigError when it is not whole.
     """
@@ -63,7 +61,7 @@ def put_back(store: FileSnapshotStore, files: Files, each: SnapshotFile) -> list
         raise ConfigError(f"{each.file.name} cannot be used: {found.problem}")
     above = [other for other in store.ls(each.partition) if other.next_offset > each.next_offset]
     for other in above:
-        files.write(f"{other.file.name}{REPLACED}", files.read(other.file.name))
+        files.write(f"{other.file.name}{SET_ASIDE}", files.read(other.file.name))
         files.remove(other.file.name)
     return above
 

@@ -34,6 +34,10 @@ _log = logging.getLogger(__name__)
 _SUFFIX: Final = ".snapshot"
 _UNCLAIMED_S: Final = 3600.0
 """A segment that no generation names by then is a crashed writer's."""
+SET_ASIDE: Final = ".replaced"
+"""Behind the name of a generation that another was put back in place of."""
+SET_ASIDE_S: Final = 24 * 3600.0
+"""So long it stays, with the states that it names."""
 _GAP_BYTES: Final = 32 * 1024
 _RUN_BYTES_MAX: Final = 8 * 1024 * 1024
 """Blobs are read in runs: up to so much that nobody asked for between two, and so long."""
@@ -196,12 +200,25 @@ class FileSnapshotStore:
         gone = self._named(dropped) or set()
         for each in dropped:
             self._files.remove(each.file.name)
+        named |= self._set_aside(partition)
         gone |= {name for name, put_of in list(self._copies.items()) if put_of < copy}
         for file in self._files.ls(f"{_home(partition)}/segments"):
             unclaimed = time.time() - file.written_at_s > _UNCLAIMED_S
             if file.name not in named and (file.name in gone or unclaimed):
                 self._files.remove(file.name)
                 self._forget(file.name)
+
+    def _set_aside(self, partition: int) -> set[str]:
+        """Segments of generations that were set aside lately; earlier ones are dropped."""
+        found: set[str] = set()
+        for file in self._files.ls(_home(partition)):
+            if not file.name.endswith(SET_ASIDE):
+                continue
+            if time.time() - file.written_at_s > SET_ASIDE_S:
+                self._files.remove(file.name)
+            else:
+                found |= self._named([SnapshotFile(partition, 0, file)]) or set()
+        return found
 
     def _named(self, generations: list[SnapshotFile]) -> set[str] | None:
         try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -61,10 +62,34 @@ def test_going_back_sets_the_newer_one_aside(folder: Path) -> None:
         "restored": {str(PARTITION): 10},
         "set_aside": 1,
     }
-    loaded = FileSnapshotStore(LocalFiles(folder), generations=2).load(PARTITION)
+    store = FileSnapshotStore(LocalFiles(folder), generations=2)
+    loaded = store.load(PARTITION)
     assert loaded is not None
     assert loaded.next_offset == 10
-    assert list(folder.rglob("*20.snapshot.replaced")), "the newer one is gone for good"
+    (aside,) = folder.rglob("*20.snapshot.replaced")
+    passed(folder, 23 * 3600)
+    saved(store, 11)
+    saved(store, 12)
+    aside.rename(aside.with_suffix(""))
+    again = store.load(PARTITION)
+    assert again is not None
+    assert again.next_offset == 20, "for a day one may change one's mind"
+
+
+def test_what_was_set_aside_goes_after_a_day(folder: Path) -> None:
+    told("restore", "--offset", "10", "--yes")
+    store = FileSnapshotStore(LocalFiles(folder), generations=1)
+    passed(folder, 25 * 3600)
+    saved(store, 11)
+    assert [file.name for file in folder.rglob("*.snapshot*")] == [f"{11:020d}.snapshot"]
+    assert len(list(folder.rglob("segments/*"))) == 1
+
+
+def passed(folder: Path, seconds: float) -> None:
+    """All that is written now was written so long ago."""
+    then_s = time.time() - seconds
+    for file in folder.rglob("*"):
+        os.utime(file, (then_s, then_s))
 
 
 def test_a_generation_is_copied_in_from_another_folder(
