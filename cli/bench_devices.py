@@ -6,6 +6,9 @@ import typer
 
 from cli.bench_output import JsonFile, write_report
 
+MEMORY_MAX_MB = 8192
+ACTIVATION_P99_MAX_MS = 50.0
+
 
 def devices(
     *,
@@ -16,7 +19,10 @@ def devices(
     memory_mb: Annotated[int, typer.Option(min=1, help="Memory for device states.")] = 1024,
     json_file: JsonFile = None,
 ) -> None:
-    """Engine, activation and stored states in one process; no log, sinks or Ray."""
+    """Engine, activation and stored states in one process; no log, sinks or Ray.
+
+    Status 1 above 8 GB, or when the slowest of 100 activations takes longer than 50 ms.
+    """
     from dataclasses import asdict
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -51,3 +57,5 @@ def devices(
                 else f"{value:,}"
             )
             print(f"{name:28} {text}")
+    held = report.peak_rss_mb <= MEMORY_MAX_MB and report.activation_ms.p99 <= ACTIVATION_P99_MAX_MS
+    raise typer.Exit(0 if held else 1)

@@ -13,8 +13,8 @@ def test_a_small_fleet_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FLEETPULSE_DATA_FOLDER", str(tmp_path))
     words = "bench devices --devices 600 --active 100 --memory-mb 4 --json -".split()
     result = CliRunner().invoke(build(), words)
-    assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
+    assert result.exit_code == (report["activation_ms"]["p99"] > 50), "its status is the verdict"
     assert 50 < report["activated"] <= 600, "hardly a device was passive when it was its turn"
     assert report["windows"] >= 100, "an activated device did not get as far as a score"
     assert 0 < report["activation_ms"]["p50"] <= report["activation_ms"]["p99"]

@@ -23,11 +23,12 @@ def test_a_killed_shard_changes_nothing(
 ) -> None:
     shards = start_shards(2, spare=True)
     victim = shards.status()[0]
-    killed_us = 0
+    killed_us, ready = 0, set()
 
     def kill() -> None:
-        nonlocal killed_us
+        nonlocal killed_us, ready
         time.sleep(KILL_AFTER_S)
+        ready = shard_processes()
         os.kill(victim.pid, signal.SIGKILL)
         killed_us = time.time_ns() // 1000
 
@@ -38,4 +39,15 @@ def test_a_killed_shard_changes_nothing(
     print(f"the longest silence of a partition was {silence_s:.1f} s")
     assert silence_s < RECOVERY_MAX_S, f"a partition gave no score for {silence_s:.1f} s"
     assert not psutil.pid_exists(victim.pid), "the victim was the shard that worked"
-    assert victim.shard in {each.shard for each in shards.status()}, "its slot is held again"
+    now = {each.shard: each.pid for each in shards.status()}
+    assert victim.shard in now, "its slot is held again"
+    assert now[victim.shard] in ready, "the spare holds it, which was there before"
+
+
+def shard_processes() -> set[int]:
+    """Of all shards on this machine, spares too."""
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith("ray::DeviceShard")
+    }
