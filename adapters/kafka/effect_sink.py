@@ -84,6 +84,8 @@ class KafkaEffectSink:
         self._transaction_timeout_s = transaction_timeout_ms / 1000
         """The broker ends one that takes longer, so no step of one is waited for longer."""
         self._claims: dict[int, Claim] = {}
+        self._unclear: dict[int, Advance] = {}
+        """Of a transaction whose commit was not answered: it is committed, or will be aborted."""
         self._due_s: float | None = None
         self._offsets = CommittedOffsets(settings, client_id=f"{client_id}-offsets", group=GROUP)
         self._producer: Producer | None = None
@@ -110,14 +112,19 @@ class KafkaEffectSink:
             each: Claim(membership.assignments[each], committed.get(each)) for each in partitions
         }
         self._claims |= claims
+        self._unclear = {p: step for p, step in self._unclear.items() if p not in claims}
         return claims
 
     def write(self, effects: Effects, advance: Mapping[int, Advance]) -> None:
-        """One transaction, also without rows."""
+        """One transaction, also without rows; none if its commit, unanswered, turns out done."""
         # First the proof, then the check: see KafkaLogReader.membership.
         membership = self._membership()
         self._check(advance, membership)
         producer = self._ready()
+        if self._unclear:
+            if self._settled(advance):
+                return
+            self._check(advance, membership)
         try:
             producer.begin_transaction()
             for topic, partition, key, value in self._rows(effects):
@@ -141,6 +148,25 @@ class KafkaEffectSink:
         """Drop the producer; what it left open is aborted by the next one of this slot."""
         self._drop()
         self._offsets.close()
+
+    def _settled(self, advance: Mapping[int, Advance]) -> bool:
+        """Learn what became of an unanswered commit; whether `advance` is what it wrote.
+
+        The producer is a new one, so nothing is pending; offsets that are neither from before the
+        transaction nor from behind it are another owner's.
+        """
+        committed = self._offsets.read(list(self._unclear), self._timeout_s)
+        unclear, self._unclear = self._unclear, {}
+        for each, step in unclear.items():
+            held, found = self._claims.pop(each, None), committed.get(each)
+            if held is None or held.next_offset == step.next_offset:
+                continue
+            if found in (held.next_offset, step.next_offset):
+                self._claims[each] = Claim(step.owner_epoch, found)
+        return unclear == dict(advance) and all(
+            self._claims.get(each) == Claim(step.owner_epoch, step.next_offset)
+            for each, step in advance.items()
+        )
 
     def _check(self, advance: Mapping[int, Advance], membership: Membership) -> None:
         refused = tuple(
@@ -212,9 +238,8 @@ class KafkaEffectSink:
                 if cause.txn_requires_abort():
                     raise self._ended(producer, error, advance) from error
                 if not cause.retriable() or time.monotonic() > deadline:
-                    # It may have been committed or not: only a new claim can tell.
                     self._drop()
-                    self._claims.clear()
+                    self._unclear |= advance
                     raise self._refusal(error, advance) from error
             else:
                 return

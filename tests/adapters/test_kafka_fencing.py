@@ -1,6 +1,6 @@
 """The broker's part of the fence: what a member that has lost its partitions cannot commit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -12,7 +12,7 @@ from adapters.kafka.client import REJECTED_BYTES_MAX, producer_config
 from adapters.kafka.effect_sink import KafkaEffectSink
 from fleetpulse.effects import Effects, Reason, Rejection
 from fleetpulse.errors import ConfigError, Fenced, RetryLater
-from fleetpulse.ports import Advance
+from fleetpulse.ports import Advance, EffectSink
 from fleetpulse.settings import KafkaSettings
 from tests.contracts.cases import PARTITIONS, KafkaCase, Member, effects
 
@@ -89,6 +89,68 @@ def test_a_change_elsewhere_in_the_group_costs_only_a_retry(case: KafkaCase) -> 
             member.proof = None
     other.leave()
     assert case.seen() == [0]
+
+
+class Unanswered:
+    """A producer whose broker dies with the commit: before it, or before it answers."""
+
+    def __init__(self, producer: Producer, *, committed: bool) -> None:
+        self._producer = producer
+        self._committed = committed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        if self._committed:
+            self._producer.commit_transaction(timeout_s)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
+
+
+def leave_unanswered(sink: EffectSink, *, committed: bool) -> None:
+    """The sink's next commit; it takes a producer of its own after that."""
+    assert isinstance(sink, KafkaEffectSink)
+    producer = Unanswered(sink._ready(), committed=committed)
+    sink._producer = producer  # type: ignore[assignment]
+
+
+def test_what_became_of_an_unanswered_commit_is_learnt(case: KafkaCase) -> None:
+    sink = case.owner()
+    claims = sink.claim([0, 1])
+    for begin, committed in ((0, True), (1, False)):
+        step = {p: Advance(claims[p].owner_epoch, begin, begin + 1) for p in (0, 1)}
+        leave_unanswered(sink, committed=committed)
+        with pytest.raises(RetryLater):
+            sink.write(effects(begin), step)
+        sink.write(effects(begin), step)
+    assert case.seen() == [0, 1], "written once, and by the owner that began it"
+    sink.write(effects(2), {0: Advance(claims[0].owner_epoch, 2, 3)})
+    assert case.seen() == [0, 1, 2]
+
+
+def test_where_another_has_gone_on_no_commit_is_repeated(
+    case: KafkaCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = case.owner()
+    epoch = sink.claim([0])[0].owner_epoch
+    leave_unanswered(sink, committed=False)
+    step = {0: Advance(epoch, 0, 1)}
+    with pytest.raises(RetryLater):
+        sink.write(effects(0), step)
+    monkeypatch.setattr(sink, "_offsets", GoneOn())
+    with pytest.raises(Fenced):
+        sink.write(effects(0), step)
+    assert case.seen() == []
+
+
+class GoneOn:
+    """Committed offsets that another owner has moved."""
+
+    def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
+        return dict.fromkeys(partitions, 7)
+
+    def close(self) -> None:
+        pass
 
 
 def test_a_slot_is_held_by_its_newest_sink(case: KafkaCase) -> None:
