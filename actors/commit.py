@@ -43,6 +43,7 @@ class Commit:
             alerts=[each for each in effects.alerts if each.partition not in fresh],
             presences=[each for each in effects.presences if each.partition not in fresh],
             sessions=[each for each in effects.sessions if each.partition not in fresh],
+            forgotten=[each for each in effects.forgotten if each.partition not in fresh],
         )
 
     def claim(self, partitions: Sequence[int]) -> dict[str, dict[int, Claim]]:

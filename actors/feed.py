@@ -87,6 +87,7 @@ class LiveFeed:
                 self._alerts += effects.alerts
                 self._events += effects.presences
                 self._events += effects.sessions
+                self._events += effects.forgotten
                 self._forgotten += gone
                 self._changed.notify_all()
 

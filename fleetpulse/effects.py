@@ -212,7 +212,7 @@ class SessionEvent:
     summary: SessionSummary | None
 
 
-DeviceEvent = Presence | SessionEvent
+DeviceEvent = Presence | SessionEvent | Forgotten
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from actors.live_fleet import FleetSummary, FleetTable
 from actors.live_hub import NumberedAlert, NumberedEvent
-from fleetpulse.effects import AlertEvent, DeviceEvent, Presence, SessionEvent, SessionSummary
+from fleetpulse.effects import (
+    AlertEvent,
+    DeviceEvent,
+    Forgotten,
+    Presence,
+    SessionEvent,
+    SessionSummary,
+)
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import LiveSamples, LiveScore
 from fleetpulse.reads import SessionRow
@@ -53,7 +60,7 @@ def alert_message(hub: str, alert: NumberedAlert) -> str:
 
 
 def event_message(hub: str, numbered: NumberedEvent) -> str:
-    """A device fell silent or returned (`device`), or its `session` started or ended."""
+    """A device fell silent, returned or was deleted (`device`), or its `session` began or ended."""
     cursor = f"{hub}:{numbered.number}"
     return encode({"cursor": cursor, **event_fields(numbered.event)})
 
@@ -68,6 +75,14 @@ def event_fields(event: DeviceEvent) -> dict[str, Any]:
             "kind": event.kind,
             "at_ms": event.at_us / 1000,
             "heard_ms": event.heard_us / 1000,
+        }
+    if isinstance(event, Forgotten):
+        return {
+            "type": "device",
+            "tenant": event.tenant,
+            "device_id": event.device_id,
+            "kind": "deleted",
+            "at_ms": event.log_time_us / 1000,
         }
     return session_fields(event)
 

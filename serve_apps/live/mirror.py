@@ -15,7 +15,7 @@ from actors.live_hub import (
     NumberedEvent,
     connect_live_hub,
 )
-from fleetpulse.effects import Presence, SessionEvent
+from fleetpulse.effects import Forgotten, Presence, SessionEvent
 from fleetpulse.errors import RetryLater
 from fleetpulse.identity import DeviceKey
 from fleetpulse.live import LiveScore
@@ -196,6 +196,10 @@ class LiveMirror:
         if isinstance(event, SessionEvent):
             return
         key = DeviceKey(event.tenant, event.device_id).encode()
+        if isinstance(event, Forgotten):
+            self._open.discard(key)
+            self._offline.discard(key)
+            return
         state = self._offline if isinstance(event, Presence) else self._open
         if event.kind in ("raised", "offline"):
             state.add(key)

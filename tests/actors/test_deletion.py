@@ -3,9 +3,13 @@
 import time
 from threading import Event
 
+from actors.commit import ALERT_SINK, Commit
+from actors.partitions import OwnedPartition, Ownership, SinkPosition
 from actors.sink_writer import SinkWriter
 from fleetpulse.effects import DeviceSeen, Effects, Forgotten
 from fleetpulse.ports import Advance, Claim
+from tests.core.logs import PARTITIONS
+from tests.core.test_pause_and_forget import begun, forget
 
 SEEN = DeviceSeen(0, "default", "pump-1", "pump@1", 0)
 GONE = Forgotten(0, 3, 0, "default", "pump-1")
@@ -51,3 +55,12 @@ def test_a_deletion_is_written_alone_between_what_came_before_and_after() -> Non
         ("0 seen, 1 gone", 3, 4),
         ("2 seen, 0 gone", 4, 6),
     ]
+
+
+def test_a_deletion_that_was_committed_before_a_crash_is_told_again() -> None:
+    log = begun()
+    forget(log, "pump-1")
+    sinks = {ALERT_SINK: SinkPosition(1, len(log.keys))}
+    owned = {each: OwnedPartition(0, sinks, 0) for each in range(PARTITIONS)}
+    retold = Commit([], Ownership(owned)).take(log.batch(), Effects(forgotten=[GONE]), 0.0)
+    assert retold.forgotten == [GONE]

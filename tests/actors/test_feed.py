@@ -14,7 +14,7 @@ from actors import picture
 from actors.feed import BATCHES_MAX, CROWD, LiveFeed
 from actors.live_hub import LiveHub
 from actors.picture import Picture, decided
-from fleetpulse.effects import AlertEvent, Effects, Forgotten, RollupRows, ScoreRows
+from fleetpulse.effects import AlertEvent, Effects, Forgotten, Presence, RollupRows, ScoreRows
 from fleetpulse.engine import Engine
 from fleetpulse.live import LiveUpdate, LiveWish, ShardStatus
 from fleetpulse.profile import AlertRule, Profile
@@ -152,9 +152,9 @@ def test_alerts_do_not_wait_for_the_picture() -> None:
         assert [each.event for each in told.alerts] == [alert()]
         assert (told.picture, told.status) == (None, None)
         feed.committed(deleted("p1"))
-        until(lambda: len(hub.told) == 3)
-    assert hub.told[2].forgotten == [b"default/p1"]
-    assert hub.told[3].picture is not None, "the picture is told at last"
+        until(lambda: len(hub.told) == 4)
+    assert hub.told[3].forgotten == [b"default/p1"]
+    assert hub.told[4].picture is not None, "the picture is told at last"
 
 
 def test_an_alert_goes_ahead_of_a_picture_that_is_due() -> None:
@@ -223,6 +223,17 @@ def test_a_deleted_device_does_not_come_back_with_the_next_picture() -> None:
         feed.committed(deleted("p0"))
     _, table = asyncio.run(hub.fleet())
     assert table.keys == [b"default/p1"]
+
+
+def test_a_deletion_keeps_its_place_among_the_events() -> None:
+    silent = Presence(0, "default", "p0", "offline", 9, 5)
+    again = Presence(0, "default", "p0", "offline", 99, 50)
+    hub = Hub()
+    with feeding(hub.publish) as feed:
+        for effects in (Effects(presences=[silent]), deleted("p0"), Effects(presences=[again])):
+            feed.committed(effects)
+    told = [each for update in hub.told for each in update.events]
+    assert told == [silent, *deleted("p0").forgotten, again]
 
 
 def test_latency_ends_when_the_shard_decided_not_when_the_hub_heard() -> None:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from fleetpulse.effects import Forgotten, Presence
 from fleetpulse.live import LiveUpdate, LiveWish
 from serve_apps.live import outbox
 from serve_apps.live.outbox import Outbox, TooSlow
@@ -44,6 +45,11 @@ class Client:
             message: dict[str, Any] = json.loads(self.socket.recv(5))
             if message["type"] == kind:
                 return message
+
+    def await_state(self, state: str) -> None:
+        """Until the only device is shown so."""
+        seen = (self.hear("fleet")["states"] for _ in range(10))
+        assert any(states[state] for states in seen), f"the device is never {state}"
 
     def publish(self, **what: Any) -> LiveWish:
         return publish(self.replica.hub, self.loop, LiveUpdate(shard_status(), **what))
@@ -119,6 +125,21 @@ def test_the_fleet_comes_once_a_second_ill_devices_first(client: Client) -> None
     assert [row[:3] for row in fleet["rows"]] == [["pump-3", "alert", 1.0], ["pump-2", "high", 3.0]]
     assert (fleet["devices"], fleet["matching"], fleet["lag"]) == (3, 3, 14)
     assert fleet["states"] == {"alert": 1, "high": 1, "offline": 0, "ok": 1, "silent": 0}
+
+
+def test_a_silent_device_that_was_deleted_and_sends_again_is_not_offline(client: Client) -> None:
+    sent = {"picture": picture({"pump-1": 0.5}, START_US)}
+    client.publish(**sent, events=[Presence(0, "default", "pump-1", "offline", START_US, START_US)])
+    client.say(subscribe="fleet")
+    client.await_state("offline")
+    client.say(subscribe="events")
+    synchronise(client)
+    gone = Forgotten(0, 7, START_US, "default", "pump-1")
+    client.publish(events=[gone], forgotten=[b"default/pump-1"])
+    told = client.hear("device")
+    assert (told["kind"], told["device_id"]) == ("deleted", "pump-1")
+    client.publish(**sent)
+    client.await_state("ok")
 
 
 @pytest.mark.parametrize(
