@@ -4,6 +4,7 @@ After a recovery the shard replays from its snapshot. A sink that is further dro
 batches are cut exactly at each sink's progress, so that a cut's effects are wholly old or new.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ class OwnedPartition:
     snapshot_offset: int
     restore_s: float = 0.0
     """How long its state took to come back when it was taken over."""
+    saved_s: float = field(default_factory=time.monotonic)
+    """When its newest snapshot became valid, or else it was taken over; on monotonic's scale."""
     log_time_us: int = 0
     busy_s: float = 0.0
     """Processing time since the snapshot: what a replay would take."""

@@ -212,6 +212,7 @@ class Snapshotter:
         own = self._ownership.owned.get(snapshot.partition)
         if own is not None:
             own.snapshot_offset = max(own.snapshot_offset, snapshot.next_offset)
+            own.saved_s = time.monotonic()
 
     def _await_idle(self) -> bool:
         with self._changed:

@@ -81,6 +81,8 @@ def _running(
         behind_s=round(behind_s, 1),
         restore_s=round(own.restore_s, 3),
         busy_fraction=round(own.busy.fraction, 4),
+        replay_s=round(own.busy_s, 3),
+        snapshot_age_s=round(time.monotonic() - own.saved_s, 1),
     )
 
 

@@ -27,6 +27,10 @@ class PartitionStatus:
     """Share of the last seconds that the shard spent with this partition."""
     restore_s: float = 0.0
     """How long its state took to come back when the shard took it over."""
+    replay_s: float = 0.0
+    """Processing time since the snapshot: what a replay would take."""
+    snapshot_age_s: float = 0.0
+    """Since the snapshot became valid, or since the shard took the partition over."""
 
 
 @dataclass(frozen=True, slots=True)

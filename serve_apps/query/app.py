@@ -16,6 +16,7 @@ from serve_apps.page.routes import add_page
 from serve_apps.query.errors import answer_errors
 from serve_apps.query.health import HealthService
 from serve_apps.query.ingest_contract import describe_ingest
+from serve_apps.query.metrics import metrics_route
 from serve_apps.query.operation_routes import operation_routes
 from serve_apps.query.operations import Operations
 from serve_apps.query.reprocess import reprocess_routes
@@ -48,6 +49,7 @@ def build_query_app(
     app.include_router(session_routes(service, ""), include_in_schema=False)
     app.include_router(reprocess_routes(jobs))
     app.include_router(health_route(health))
+    app.include_router(metrics_route(health))
     add_page(app)
     describe_ingest(app)
 

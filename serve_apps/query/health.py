@@ -28,7 +28,9 @@ class Part(BaseModel):
 
 class PartitionHealth(BaseModel):
     """Where a partition is. lag: records behind the log's end; behind_s: the age of the newest
-    record that was processed, while others wait; restore_s: how long its state took to come back.
+    record that was processed, while others wait; replay_s: processing time since its snapshot,
+    snapshot_age_s: time since that one became valid; restore_s: how long its state took to come
+    back.
     """
 
     partition: int
@@ -38,6 +40,8 @@ class PartitionHealth(BaseModel):
     behind_s: float
     next_offset: int
     snapshot_offset: int
+    snapshot_age_s: float
+    replay_s: float
     restore_s: float
     remedy: str
 
@@ -51,6 +55,7 @@ class ShardHealth(BaseModel):
     devices: int
     passive: int
     device_bytes: int
+    records_total: int
     samples_total: int
     windows_total: int
     alerts_total: int
@@ -91,7 +96,8 @@ class Views(BaseModel):
 
 class Health(BaseModel):
     """unhealthy: something does not work. degraded: it works, but not for all data; `causes` and
-    the partitions' remedies say why.
+    the partitions' remedies say why. replay_budget_s: a shard whose partitions' replay_s come to
+    more takes a snapshot.
     """
 
     status: Literal["ok", "degraded", "unhealthy"]
@@ -102,6 +108,7 @@ class Health(BaseModel):
     behind_s: float
     causes: list[NamedCause]
     views: Views
+    replay_budget_s: float
 
 
 async def _none() -> None:
@@ -119,6 +126,7 @@ class HealthService:
         refused_at_the_door: Callable[[], Sequence[Cause]] = tuple,
         *,
         recompute: Callable[[], Awaitable[RecomputeStatus | None]] = _none,
+        replay_budget_s: float,
     ) -> None:
         """refused_at_the_door: whom the ingest refuses, as of its newest check."""
         self._checks = checks
@@ -126,6 +134,7 @@ class HealthService:
         self._partitions = partitions
         self._refused_at_the_door = refused_at_the_door
         self._recompute = recompute
+        self._replay_budget_s = replay_budget_s
 
     async def report(self) -> Health:
         """The state of everything."""
@@ -158,6 +167,7 @@ class HealthService:
                 ),
                 next=await next_of,
             ),
+            replay_budget_s=self._replay_budget_s,
         )
 
     def _causes(self, statuses: list[ShardStatus]) -> list[Cause]:
@@ -189,6 +199,8 @@ class HealthService:
                 behind_s=part.behind_s,
                 next_offset=part.next_offset,
                 snapshot_offset=part.snapshot_offset,
+                snapshot_age_s=part.snapshot_age_s,
+                replay_s=part.replay_s,
                 restore_s=part.restore_s,
                 remedy=part.remedy,
             )
@@ -207,6 +219,8 @@ def _unowned(partition: int) -> PartitionHealth:
         behind_s=0.0,
         next_offset=0,
         snapshot_offset=0,
+        snapshot_age_s=0.0,
+        replay_s=0.0,
         restore_s=0.0,
         remedy="no shard answers for it; it is taken over within seconds of a shard's end",
     )
@@ -218,6 +232,7 @@ def _shard_health(status: ShardStatus) -> ShardHealth:
         devices=status.devices,
         passive=status.passive,
         device_bytes=status.device_bytes,
+        records_total=status.records_total,
         samples_total=status.samples_total,
         windows_total=status.windows_total,
         alerts_total=status.alerts_total,

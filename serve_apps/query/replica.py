@@ -43,6 +43,7 @@ def query_app(settings: Settings) -> FastAPI:
         settings.kafka.partitions,
         lambda: ingest.causes,
         recompute=recompute_status,
+        replay_budget_s=settings.snapshot.replay_budget_s,
     )
     operations = Operations(
         reads,

@@ -30,7 +30,9 @@ def replica() -> Replica:
     hub, reads, fleet = LocalHub(), MemoryReads(), LocalFleet()
     checks: dict[str, Callable[[], Awaitable[None]]] = {"database": reads.ping}
     jobs = MemoryJobs({"pump-1", "pump-2"})
-    health = HealthService(checks, fleet.status, partitions=2, recompute=jobs.status)
+    health = HealthService(
+        checks, fleet.status, partitions=2, recompute=jobs.status, replay_budget_s=2.0
+    )
     controls = MemoryControls()
     app = build_query_app(
         QueryService(reads, fleet),

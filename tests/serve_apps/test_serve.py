@@ -216,6 +216,12 @@ def test_health_is_ok(running: Running, client: httpx.Client) -> None:
     assert len(report["partitions"]) == running.settings.kafka.partitions
 
 
+def test_prometheus_finds_metrics_at_the_same_port(client: httpx.Client) -> None:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert 'fleetpulse_tether_seconds{view="live"}' in answer.text
+
+
 def test_the_ingest_knows_the_published_profiles(client: httpx.Client) -> None:
     now_ms = time.time_ns() // 1_000_000
     sample = {"device_id": "pump-1", "ts": now_ms, "metrics": {"vib_q": 1.0}}
