@@ -25,6 +25,7 @@ from fleetpulse.live import (
     LiveWish,
     ShardStatus,
 )
+from fleetpulse.stale import is_stale
 from fleetpulse.view import newest_samples
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class LiveFeed:
     def __init__(self, engine: Engine, publish: Publish, *, stale_after_s: float) -> None:
         """stale_after_s: alerts whose event time is older when they are published are stale."""
         self._engine = engine
-        self._stale_after_us = round(stale_after_s * 1e6)
+        self._stale_after_s = stale_after_s
         self._publish = publish
         self._decided: deque[Decided] = deque(maxlen=BATCHES_MAX)
         self._samples: deque[LiveSamples] = deque(maxlen=BATCHES_MAX)
@@ -200,8 +201,11 @@ class LiveFeed:
 
     def _dated(self, alerts: list[AlertEvent]) -> list[LiveAlert]:
         """By the wall clock: what an alert is depends on the log, whom it calls does not."""
-        oldest_us = time.time_ns() // 1000 - self._stale_after_us
-        return [LiveAlert(event, stale=event.at_us < oldest_us) for event in alerts]
+        now_us = time.time_ns() // 1000
+        return [
+            LiveAlert(event, stale=is_stale(event.at_us, now_us, self._stale_after_s))
+            for event in alerts
+        ]
 
 
 def _scores_of(steps: list[Decided], watched: frozenset[bytes]) -> list[LiveScore]:

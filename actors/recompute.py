@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.durable import DurableRecord, DurableWriter
 from adapters.kafka.late_reader import LateReader
+from adapters.kafka.stale_header import STALE
 from adapters.postgres.blackboard import Blackboard
 from adapters.postgres.marks import LateMarkSink
 from fleetpulse.effects import Effects
@@ -76,9 +77,12 @@ class Controller:
         """Corrections to Kafka; each is forgotten after Kafka has it, so it may come twice."""
         waiting = self.blackboard.outbox(OUTBOX_MESSAGES)
         if waiting:
+            headers = {self._settings.kafka.topic("alerts"): STALE}
             self._writer.write(
                 [
-                    DurableRecord(each.topic, each.key, each.value, each.partition)
+                    DurableRecord(
+                        each.topic, each.key, each.value, each.partition, headers.get(each.topic)
+                    )
                     for each in waiting
                 ],
                 timeout_s=OUTBOX_TIMEOUT_S,

@@ -177,11 +177,18 @@ def _kafka_sink(
     commit: Callable[[Mapping[int, int]], None],
 ) -> KafkaEffectSink:
     if settings.shard.effects == "at-least-once":
-        return AtLeastOnceSink(settings.kafka, slot=slot, membership=membership, commit=commit)
+        return AtLeastOnceSink(
+            settings.kafka,
+            slot=slot,
+            stale_after_s=settings.shard.stale_after_s,
+            membership=membership,
+            commit=commit,
+        )
     return KafkaEffectSink(
         settings.kafka,
         slot=slot,
         transaction_timeout_ms=settings.shard.transaction_timeout_ms,
+        stale_after_s=settings.shard.stale_after_s,
         membership=membership,
     )
 

@@ -1,6 +1,6 @@
 """What people and programs ask of the warm store: the door, and the rows that come through it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from fleetpulse.effects import SessionSummary
@@ -90,6 +90,8 @@ class AlertRow:
     threshold: float
     model: str
     profile: str
+    committed_at_us: int | None = field(default=None, compare=False)
+    """Wall clock of the row's first commit, no result of the log; None: not known any more."""
 
 
 @dataclass(frozen=True, slots=True)

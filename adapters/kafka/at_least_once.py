@@ -23,6 +23,7 @@ class AtLeastOnceSink(KafkaEffectSink):
         settings: KafkaSettings,
         *,
         slot: str,
+        stale_after_s: float,
         membership: Callable[[], Membership],
         commit: Callable[[Mapping[int, int]], None],
     ) -> None:
@@ -30,6 +31,7 @@ class AtLeastOnceSink(KafkaEffectSink):
             settings,
             slot=slot,
             transaction_timeout_ms=ANSWER_TIMEOUT_MS,
+            stale_after_s=stale_after_s,
             membership=membership,
         )
         del self._config["transactional.id"], self._config["transaction.timeout.ms"]

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from adapters.kafka.client import meaning_of, producer_config
+from adapters.kafka.stale_header import Headers
 from fleetpulse.errors import BrokerUnavailable
 from fleetpulse.settings import KafkaSettings
 
@@ -22,7 +23,7 @@ class DurableRecord:
     key: bytes | None
     value: bytes
     partition: int = BY_KEY
-    headers: list[tuple[str, str | bytes | None]] = field(default_factory=list)
+    headers: Headers | None = None
 
 
 class DurableWriter:

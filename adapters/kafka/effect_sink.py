@@ -28,6 +28,7 @@ from adapters.kafka.encode import (
 )
 from adapters.kafka.encode_events import encode_presence, encode_session
 from adapters.kafka.log_reader import GROUP, Membership
+from adapters.kafka.stale_header import Headers, headers_of
 from fleetpulse.effects import Effects, Resolution
 from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, ProofOutdated
 from fleetpulse.identity import DeviceKey
@@ -57,8 +58,8 @@ _QUEUE_WAIT_S: Final = 0.1
 _FORGOTTEN_S: Final = 1.0
 """A call that returns so long after its time limit never will."""
 
-Row = tuple[str, int, bytes, bytes]
-"""Topic, partition, key, value."""
+Row = tuple[str, int, bytes, bytes, Headers | None]
+"""Topic, partition, key, value, headers."""
 
 
 class KafkaEffectSink:
@@ -75,11 +76,14 @@ class KafkaEffectSink:
         *,
         slot: str,
         transaction_timeout_ms: int,
+        stale_after_s: float,
         membership: Callable[[], Membership],
     ) -> None:
+        """stale_after_s: alerts whose event time is older when they are written are stale."""
         client_id = f"{settings.topic_prefix}shard-{slot}"
         self._settings = settings
         self._membership = membership
+        self._stale_after_s = stale_after_s
         self._timeout_s = REQUEST_TIMEOUT_S
         self._transaction_timeout_s = transaction_timeout_ms / 1000
         """The broker ends one that takes longer, so no step of one is waited for longer."""
@@ -127,8 +131,8 @@ class KafkaEffectSink:
             self._check(advance, membership)
         try:
             producer.begin_transaction()
-            for topic, partition, key, value in self._rows(effects):
-                self._produce(producer, topic, partition, key, value)
+            for row in self._rows(effects):
+                self._produce(producer, *row)
             offsets = [self._position(each, step.next_offset) for each, step in advance.items()]
             timeout_s = self._transaction_timeout_s
             with self._bounded(timeout_s):
@@ -187,38 +191,45 @@ class KafkaEffectSink:
         for scores in effects.scores:
             partitions = scores.partitions.tolist()
             rows = zip(partitions, scores.devices, encode_scores(scores), strict=True)
-            yield from ((topic("scores"), *row) for row in rows)
+            yield from ((topic("scores"), *row, None) for row in rows)
         for rollups in effects.rollups:
             if name := _ROLLUP_TOPICS.get(rollups.resolution):
                 partitions = rollups.partitions.tolist()
                 rows = zip(partitions, rollups.devices, encode_rollups(rollups), strict=True)
-                yield from ((topic(name), *row) for row in rows)
+                yield from ((topic(name), *row, None) for row in rows)
         for alert in effects.alerts:
             key = DeviceKey(alert.tenant, alert.device_id).encode()
-            yield topic("alerts"), alert.partition, key, encode_alert(alert)
+            headers = headers_of(alert, self._stale_after_s)
+            yield topic("alerts"), alert.partition, key, encode_alert(alert), headers
         for presence in effects.presences:
             key = DeviceKey(presence.tenant, presence.device_id).encode()
-            yield topic("events"), presence.partition, key, encode_presence(presence)
+            yield topic("events"), presence.partition, key, encode_presence(presence), None
         for session in effects.sessions:
             key = DeviceKey(session.tenant, session.device_id).encode()
-            yield topic("events"), session.partition, key, encode_session(session)
+            yield topic("events"), session.partition, key, encode_session(session), None
         for name, rejections in (
             ("telemetry.dead", effects.dead),
             ("telemetry.late", effects.late),
         ):
             for each in rejections:
-                yield topic(name), each.partition, each.key, encode_rejected(each)
+                yield topic(name), each.partition, each.key, encode_rejected(each), None
         for gone in effects.forgotten:
             key = DeviceKey(gone.tenant, gone.device_id).encode()
-            yield topic("tombstones"), gone.partition, key, encode_tombstone(gone)
+            yield topic("tombstones"), gone.partition, key, encode_tombstone(gone), None
 
     def _produce(
-        self, producer: Producer, topic: str, partition: int, key: bytes, value: bytes
+        self,
+        producer: Producer,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Headers | None,
     ) -> None:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                producer.produce(topic, value, key, partition)
+                producer.produce(topic, value, key, partition, headers=headers)
             except BufferError:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None

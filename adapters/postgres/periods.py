@@ -28,8 +28,13 @@ def in_us(column: str) -> Composed:
 
 ALERT_COLUMNS: Final = SQL("""
 alert_id, tenant, device_id, {raised_at}, {cleared_at}, {window_start}, {window_end},
-    score, peak_score, threshold, model, profile
-""").format(**{c: in_us(c) for c in ("raised_at", "cleared_at", "window_start", "window_end")})
+    score, peak_score, threshold, model, profile, {committed_at}
+""").format(
+    **{
+        name: in_us(name)
+        for name in ("raised_at", "cleared_at", "window_start", "window_end", "committed_at")
+    }
+)
 """Those of an AlertRow, in its order."""
 ALERT: Final = SQL("SELECT {columns} FROM alerts ").format(columns=ALERT_COLUMNS)
 

@@ -56,7 +56,7 @@ def ask_all(dsn: str, devices: int, show: Show) -> list[Asked]:
 
 async def _ask_all(dsn: str, devices: int, show: Show) -> list[Asked]:
     reads = PostgresReads(dsn)
-    service = QueryService(reads, _NoActors())
+    service = QueryService(reads, _NoActors(), stale_after_s=300)
     rng = np.random.default_rng(3)
     ids = device_ids(devices)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from fleetpulse.effects import SessionSummary
 from fleetpulse.live import DeviceView
-from fleetpulse.reads import AlertRow, DeviceRow, RollupRow, SessionRow, TopQuestion, TopRow
+from fleetpulse.reads import DeviceRow, RollupRow, SessionRow, TopQuestion, TopRow
 from serve_apps.times import rfc3339
 
 
@@ -199,48 +199,6 @@ class Top(BaseModel):
                 )
             )
         return cls(resolution=asked.resolution, by=asked.by, buckets=list(rankings.values()))
-
-
-class Alert(BaseModel):
-    """One alert from raise to clear."""
-
-    alert_id: str
-    tenant: str
-    device_id: str
-    raised_at: str
-    cleared_at: str | None
-    window_start: str
-    window_end: str
-    score: float
-    peak_score: float
-    threshold: float
-    model: str
-    profile: str
-
-    @classmethod
-    def of(cls, row: AlertRow) -> Self:
-        """From its row."""
-        return cls(
-            alert_id=row.alert_id,
-            tenant=row.tenant,
-            device_id=row.device_id,
-            raised_at=rfc3339(row.raised_at_us),
-            cleared_at=None if row.cleared_at_us is None else rfc3339(row.cleared_at_us),
-            window_start=rfc3339(row.window_start_us),
-            window_end=rfc3339(row.window_end_us),
-            score=row.score,
-            peak_score=row.peak_score,
-            threshold=row.threshold,
-            model=row.model,
-            profile=row.profile,
-        )
-
-
-class AlertPage(BaseModel):
-    """Alerts, newest first. next: hand it in as `cursor` for the page that follows."""
-
-    alerts: list[Alert]
-    next: str | None
 
 
 class Session(BaseModel):

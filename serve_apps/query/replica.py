@@ -51,8 +51,8 @@ def query_app(settings: Settings) -> FastAPI:
         PostgresPartitionPauses(dsn),
         settings.kafka.partitions,
     )
-    service, mirror = QueryService(reads, fleet), LiveMirror(reads)
-    return build_query_app(service, health, mirror, operations, jobs)
+    service = QueryService(reads, fleet, settings.shard.stale_after_s)
+    return build_query_app(service, health, LiveMirror(reads), operations, jobs)
 
 
 @serve.ingress()

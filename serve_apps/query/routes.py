@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from fleetpulse.identity import DEFAULT_TENANT, check_name
 from fleetpulse.reads import Measure, PeriodFilter
+from serve_apps.query.alert_answers import AlertPage
 from serve_apps.query.answers import (
-    AlertPage,
     DeviceDetail,
     DevicePage,
     Metrics,

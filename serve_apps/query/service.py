@@ -18,9 +18,8 @@ from fleetpulse.reads import (
     SessionRow,
     TopQuestion,
 )
+from serve_apps.query.alert_answers import Alert, AlertPage
 from serve_apps.query.answers import (
-    Alert,
-    AlertPage,
     Bucket,
     Device,
     DeviceDetail,
@@ -63,6 +62,8 @@ class QueryService:
 
     reads: Reads
     fleet: FleetViews
+    stale_after_s: float
+    """Alerts that were committed later than so after their windows are stale."""
 
     async def devices(self, tenant: str, search: str, after: str, limit: int) -> DevicePage:
         """A page of devices."""
@@ -125,7 +126,7 @@ class QueryService:
         rows = await self.reads.alerts(where, before, limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         return AlertPage(
-            alerts=[Alert.of(row) for row in rows[:limit]],
+            alerts=[Alert.of(row, self.stale_after_s) for row in rows[:limit]],
             next=_cursor(last.raised_at_us, last.alert_id) if last else None,
         )
 

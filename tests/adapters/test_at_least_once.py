@@ -26,7 +26,11 @@ def owner(case: KafkaCase) -> tuple[AtLeastOnceSink, Member]:
     case.owner()
     member = case.members[-1]
     sink = AtLeastOnceSink(
-        case.settings, slot="0", membership=member.membership, commit=member.reader.commit_soon
+        case.settings,
+        slot="0",
+        stale_after_s=60,
+        membership=member.membership,
+        commit=member.reader.commit_soon,
     )
     return sink, member
 

@@ -160,6 +160,7 @@ def test_a_slot_is_held_by_its_newest_sink(case: KafkaCase) -> None:
         case.settings,
         slot=case.slot(first),
         transaction_timeout_ms=5000,
+        stale_after_s=60,
         membership=case.members[-1].membership,
     )
     successor.claim([0])

@@ -1,6 +1,7 @@
 """What the API reads is what the sinks wrote."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -169,6 +170,21 @@ def test_alerts_are_filtered(ask: Ask, changes: dict[str, object], numbers: list
     where = replace(PeriodFilter(tenant="default"), **changes)  # type: ignore[arg-type]
     found = ask(lambda reads: reads.alerts(where, None, 10))
     assert [int(each.alert_id, 16) for each in found] == numbers
+
+
+def test_an_alert_tells_when_it_was_first_committed(ask: Ask, dsn: str) -> None:
+    where = PeriodFilter(tenant="default")
+    before = ask(lambda reads: reads.alerts(where, None, 9))[1]
+    assert 0 <= time.time_ns() // 1000 - before.committed_at_us < 600_000_000
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE alerts SET committed_at = committed_at - interval '1 day'")
+    sink = PostgresAlertSink(dsn, topic_id="later")
+    step = {0: Advance(sink.claim([0])[0].owner_epoch, 0, 1)}
+    sink.write(Effects(alerts=[alert(3, cleared=True)]), step)
+    sink.close()
+    again = ask(lambda reads: reads.alerts(where, None, 9))[1]
+    assert again.committed_at_us == before.committed_at_us - 86_400_000_000
+    assert again == before, "the moment of its commit is part of what an alert is"
 
 
 def test_open_alerts_name_their_devices(ask: Ask) -> None:

@@ -173,6 +173,7 @@ class KafkaCase:
             self.settings,
             slot=f"slot-{len(self._sinks)}",
             transaction_timeout_ms=5000,
+            stale_after_s=60,
             membership=member.membership,
         )
         self._sinks.append(sink)

@@ -35,7 +35,7 @@ def replica() -> Replica:
     )
     controls = MemoryControls()
     app = build_query_app(
-        QueryService(reads, fleet),
+        QueryService(reads, fleet, stale_after_s=300),
         health,
         LiveMirror(reads, lambda: hub),
         Operations(reads, controls.devices, controls.partitions, 2),

@@ -200,6 +200,16 @@ def test_alerts_are_paged_by_cursor_newest_first(client: httpx.Client) -> None:
     assert seen == [f"alert-{n}" for n in (4, 3, 2, 1, 0)]
 
 
+def test_an_alert_that_was_committed_late_is_stale(client: httpx.Client, replica: Replica) -> None:
+    rows = replica.reads.alert_rows
+    for n, late_s in ((0, 299), (1, 301)):
+        rows[n] = replace(rows[n], committed_at_us=rows[n].raised_at_us + late_s * 1_000_000)
+    alerts = {a["alert_id"]: a for a in client.get("/api/v1/alerts").json()["alerts"]}
+    assert [alerts[f"alert-{n}"]["stale"] for n in range(3)] == [False, True, False]
+    assert alerts["alert-0"]["committed_at"] == "2026-09-21T14:18:19.000000Z"
+    assert alerts["alert-2"]["committed_at"] is None, "of a row that was there before"
+
+
 @pytest.mark.parametrize(
     ("path", "status", "field"),
     [

@@ -25,6 +25,7 @@ export class AlertList {
         raised: Date.parse(stored.raised_at),
         cleared: stored.cleared_at && Date.parse(stored.cleared_at),
         peak: stored.peak_score,
+        stale: stored.stale,
       });
     }
     this.#redraw();
