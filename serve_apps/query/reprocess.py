@@ -106,7 +106,7 @@ def reprocess_routes(jobs: Jobs) -> APIRouter:
         before: int | None = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
     ) -> JobPage:
-        """Jobs of people, late records and changed profiles."""
+        """Jobs that late records and people asked for."""
         rows = await jobs.jobs(check_name("x-tenant", tenant), state, before, limit + 1)
         more = rows[limit - 1].job_id if len(rows) > limit else None
         return JobPage(jobs=[Job.of(row) for row in rows[:limit]], next=more)
