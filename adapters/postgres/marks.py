@@ -4,6 +4,7 @@ A device has at most one unfinished job. A mark widens it, or makes one; a mark 
 its source changes nothing.
 """
 
+import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -102,7 +103,11 @@ class LateMarkSink(PostgresSink):
 
 
 def late_marks(late: Iterable[Rejection]) -> list[tuple[int, Mark]]:
-    """One mark per device and the partition it is of; many late records make one."""
+    """One mark per device and the partition it is of; many late records make one.
+
+    Each call's are new ones, also of a record that was marked before: a replay that tells it again
+    has put live's values back. That nothing is marked twice otherwise is the reading's progress'.
+    """
     of_device: dict[tuple[int, bytes], list[Rejection]] = {}
     for each in late:
         of_device.setdefault((each.partition, each.key), []).append(each)
@@ -112,7 +117,7 @@ def late_marks(late: Iterable[Rejection]) -> list[tuple[int, Mark]]:
         changed = TimeRange(
             min(each.first_us for each in records), max(each.last_us for each in records) + 1
         )
-        source = f"late:{partition}:{records[0].offset}"
+        source = f"late:{partition}:{records[0].offset}:{uuid.uuid4().hex}"
         needs_offset = max(each.offset for each in records) + 1
         marks.append((partition, Mark(source, *name, changed, "late", needs_offset)))
     return marks

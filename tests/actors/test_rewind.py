@@ -1,5 +1,6 @@
 """Back to a savepoint, and forth again: the database ends as if nobody had gone back."""
 
+import copy
 import random
 import time
 import uuid
@@ -27,9 +28,11 @@ from fleetpulse.effects import Effects
 from fleetpulse.errors import ConfigError
 from fleetpulse.persistence import export_partition
 from fleetpulse.ports import Advance, Claim, EffectSink
-from fleetpulse.rewind import partition_past
+from fleetpulse.rewind import PartitionPast, partition_past
 from fleetpulse.settings import KafkaSettings, PostgresSettings, Settings
 from tests.actors.incarnations import SINKS, World
+from tests.actors.plant import HOUR, NEXT_DAY, PARTITION, Plant
+from tests.actors.plant import PARTITIONS as PLANT_PARTITIONS
 from tests.actors.test_savepoint import NAME, asked, behind, finish, savepoint
 from tests.core.logs import PARTITIONS, Log, feed, fresh_engine
 from tests.core.test_cuts import disorderly_log
@@ -140,7 +143,7 @@ def test_what_a_replay_does_not_bring_back_stays(dsn: str) -> None:
     finish(world)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("UPDATE rollup_minute SET view_epoch = 1")
-        connection.execute("UPDATE alerts SET view_epoch = 2")
+        connection.execute("UPDATE alerts SET view_epoch = 2, score = 99, peak_score = 99")
         connection.execute("INSERT INTO devices VALUES ('t', 'former', 'pump@1', 'epoch')")
         connection.execute("INSERT INTO devices VALUES ('t', 'new', 'pump@1', '2030-01-01')")
     before = world.rows()
@@ -150,6 +153,48 @@ def test_what_a_replay_does_not_bring_back_stays(dsn: str) -> None:
     for table in ("rollup_minute", "alerts"):
         assert after[table] == before[table]
     assert {row[1] for row in before["devices"]} - {row[1] for row in after["devices"]} == {"'new'"}
+    world.run()
+    assert world.rows()["alerts"] == before["alerts"], "live replaced what a recompute wrote"
+
+
+def test_what_was_late_is_computed_again_when_the_replay_tells_it_again(
+    plant: Plant, tmp_path: Path
+) -> None:
+    owns_all(plant)
+    plant.send(*HOUR[:60])
+    plant.live()
+    engine, offset = copy.deepcopy(plant.engine), plant.done
+    store = snapshot_store(Settings(data_folder=tmp_path))
+    exported = export_partition(plant.engine, PARTITION, next_offset=offset, topic_id="any")
+    kept = put(store, exported)
+    plant.send(*[n for n in HOUR[60:] if n not in (100, 101, 300)], *NEXT_DAY, 101, 100, 300)
+    plant.live()
+    plant.marked()
+    plant.support().work()
+    before, promoted = plant.view(), "SELECT * FROM alerts WHERE view_epoch > 0 ORDER BY raised_at"
+    corrected = plant.rows(promoted)
+    assert corrected
+    places = [PartitionPast(each, 0, 0, frozenset()) for each in range(PLANT_PARTITIONS)]
+    places[PARTITION] = partition_past(kept)
+    gone = rewind_database(plant.dsn, plant.topic_id, places, pasts(store, [kept]))
+    assert gone["rollup_minute"], "nothing was corrected beside what live has to write again"
+    plant.engine, plant.done = engine, offset
+    assert len(plant.live().late) == 3
+    assert plant.rows(promoted) == corrected, "live's replay changed what a recompute had written"
+    plant.marked()
+    assert [each[:3] for each in plant.jobs()] == [("marked", 0, None), ("promoted", 1, 1)]
+    plant.support().work()
+    assert plant.jobs() == [("promoted", 1, 1, ""), ("promoted", 1, 2, "")]
+    assert plant.view() == before, "bit for bit"
+
+
+def owns_all(plant: Plant) -> None:
+    """Both sinks have begun with every partition."""
+    for kind in KINDS.values():
+        sink = kind(plant.dsn, topic_id=plant.topic_id)
+        claims = sink.claim(range(PLANT_PARTITIONS))
+        sink.write(Effects(), {p: Advance(claims[p].owner_epoch, 0, 0) for p in claims})
+        sink.close()
 
 
 @pytest.fixture
