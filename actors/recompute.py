@@ -4,19 +4,22 @@ It holds nothing that must survive: views, jobs and leases are on the blackboard
 how far it has read `telemetry.late` is committed with the marks. A newer controller fences it.
 """
 
+import logging
 from typing import Final, Protocol
 
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.durable import DurableRecord, DurableWriter
 from adapters.kafka.late_reader import LateReader
 from adapters.kafka.stale_header import STALE
-from adapters.postgres.blackboard import Blackboard
+from adapters.postgres.blackboard import RECREATED, Blackboard
 from adapters.postgres.marks import LateMarkSink
 from fleetpulse.effects import Effects
 from fleetpulse.errors import ConfigError
 from fleetpulse.ports import Advance, Claim
 from fleetpulse.recompute.status import RecomputeStatus
 from fleetpulse.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 OUTBOX_MESSAGES: Final = 1000
 OUTBOX_TIMEOUT_S: Final = 30.0
@@ -44,8 +47,15 @@ class Controller:
         self._admin = KafkaAdmin(settings.kafka)
         self.topic_id = self._admin.topic_id()
         self.blackboard = Blackboard(dsn)
-        self._marks = LateMarkSink(dsn, topic_id=self.topic_id, delay_s=settings.recompute.delay_s)
+        self._marks = LateMarkSink(
+            dsn,
+            topic_id=self._admin.topic_id("telemetry.late"),
+            log_id=self.topic_id,
+            delay_s=settings.recompute.delay_s,
+        )
         self._claims: dict[int, Claim] = self._marks.claim(range(settings.kafka.partitions))
+        if ended := self.blackboard.end_others(self.topic_id):
+            logger.warning("recompute: %d jobs have ended: %s", ended, RECREATED)
         self._late = LateReader(
             settings.kafka, {each: claim.next_offset for each, claim in self._claims.items()}
         )

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 BEHIND_RETRY_S = 0.5
 AWAY_RETRY_S = 5.0
+NOT_THERE = "its late record is behind the log's end: was the telemetry topic re-created since?"
 NOTHING_LEFT = "the log has no record of the device any more"
 
 
@@ -78,8 +79,12 @@ class Support:
         """
         end = self.blackboard.live_offset(self.topic_id, jobs[0].partition) or 0
         waiting = [job for job in jobs if end == 0 or end < job.needs_offset]
+        log_end = self.log.bounds(jobs[0].partition)[1] if waiting else 0
         for job in waiting:
-            self.blackboard.postpone(job, BEHIND_RETRY_S)
+            if job.needs_offset > log_end:
+                self.blackboard.fail(job, NOT_THERE)
+            else:
+                self.blackboard.postpone(job, BEHIND_RETRY_S)
         return [job for job in jobs if job not in waiting], end
 
     def compute(self, jobs: list[Claimed], end: int) -> Mapping[bytes, Correction]:
@@ -150,7 +155,7 @@ class Support:
             ]
 
         due_s = follow_in_s(job.passes, correction.open_until_us, time.time_ns() // 1000)
-        return Promotion(self.blackboard).promote(
+        return Promotion(self.blackboard, self.topic_id).promote(
             job, correction, messages, log_offset=end, due_s=due_s
         )
 

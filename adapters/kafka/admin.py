@@ -63,9 +63,9 @@ class KafkaAdmin:
             self._wait_until_served(wanted)
         return sorted(created)
 
-    def topic_id(self) -> str:
-        """Of the telemetry topic. A topic made anew has another."""
-        name = self._settings.topic("telemetry")
+    def topic_id(self, topic: str = "telemetry") -> str:
+        """Of one of our topics. A topic made anew has another."""
+        name = self._settings.topic(topic)
         found = self._existing([name])
         if name not in found:
             raise ConfigError(f"kafka: topic {name} does not exist; create it first")

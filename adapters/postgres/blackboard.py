@@ -9,6 +9,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from adapters.postgres.connection import connect, unavailable
+from adapters.postgres.withheld import hide
 from fleetpulse.errors import DatabaseUnavailable
 from fleetpulse.profile import Profile
 from fleetpulse.recompute.job import ATTEMPTS_MAX, Claimed, gives_up, retry_in_s
@@ -62,6 +63,12 @@ _FINISH: Final = SQL("""
 UPDATE recompute_jobs SET state = 'promoted', error = %s, lease_until = NULL, finished_at = now()
 WHERE {mine} AND marks = %s
 """).format(mine=_MINE)
+_END_OTHERS: Final = """
+UPDATE recompute_jobs SET state = 'failed', error = %s, lease_until = NULL, finished_at = now()
+WHERE state IN ('marked', 'computing', 'following') AND topic_id NOT IN ('', %s)
+RETURNING tenant, device_id
+"""
+RECREATED: Final = "the telemetry topic was re-created: the log of that time is gone"
 _LIVE: Final = """
 SELECT min(next_offset) FROM progress
 WHERE topic_id = %s AND partition = %s AND sink IN ('alerts', 'rollups')
@@ -176,6 +183,14 @@ class Blackboard:
             mine = (job.job_id, job.lease_epoch)
             if not connection.execute(_FINISH, (remark, *mine, job.marks)).rowcount:
                 connection.execute(_POSTPONE, (0.0, *mine))
+
+    def end_others(self, topic_id: str) -> int:
+        """End the jobs of other telemetry topics than this one; answers how many there were."""
+        with self.session() as connection, connection.transaction():
+            ended = connection.execute(_END_OTHERS, (RECREATED, topic_id)).fetchall()
+            for device in ended:
+                hide(connection, *device, {})
+            return len(ended)
 
     def live_offset(self, topic_id: str, partition: int) -> int | None:
         """What live has committed to PostgreSQL; None: nothing yet."""

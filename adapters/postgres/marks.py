@@ -21,16 +21,17 @@ WITH fresh AS (
     SELECT %(source)s::text AS source
     WHERE NOT EXISTS (SELECT FROM recompute_marks WHERE source = %(source)s)
 ), job AS (
-    INSERT INTO recompute_jobs (tenant, device_id, partition, from_us, to_us, cause, needs_offset,
-        due_at)
+    INSERT INTO recompute_jobs (tenant, device_id, partition, from_us, to_us, cause, topic_id,
+        needs_offset, due_at)
     SELECT %(tenant)s, %(device_id)s, %(partition)s, %(from_us)s, %(to_us)s, %(cause)s,
-        %(needs_offset)s, now() + %(delay_s)s * interval '1 second'
+        %(topic_id)s, %(needs_offset)s, now() + %(delay_s)s * interval '1 second'
     FROM fresh
     ON CONFLICT (tenant, device_id) WHERE state IN ('marked', 'computing', 'following')
     DO UPDATE SET from_us = least(recompute_jobs.from_us, excluded.from_us),
         to_us = greatest(recompute_jobs.to_us, excluded.to_us),
         cause = CASE WHEN excluded.cause = 'profile' THEN excluded.cause
             ELSE recompute_jobs.cause END,
+        topic_id = coalesce(nullif(excluded.topic_id, ''), recompute_jobs.topic_id),
         needs_offset = greatest(recompute_jobs.needs_offset, excluded.needs_offset),
         due_at = least(recompute_jobs.due_at, excluded.due_at),
         marks = recompute_jobs.marks + 1, attempts = 0, done_until_us = 0
@@ -52,6 +53,7 @@ def mark_columns(mark: Mark, partition: int, delay_s: float) -> dict[str, Any]:
         "from_us": mark.changed.from_us,
         "to_us": mark.changed.to_us,
         "cause": mark.cause,
+        "topic_id": mark.topic_id,
         "needs_offset": mark.needs_offset,
         "delay_s": delay_s,
     }
@@ -70,16 +72,19 @@ def end_jobs(connection: psycopg.Connection[Any], tenant: str, device_id: str) -
 class LateMarkSink(PostgresSink):
     """Late records become marks in the transaction that keeps how far `telemetry.late` was read.
 
-    Its claim fences: of two controllers only the newer one marks. Offsets are those of the topic
-    `telemetry.late`.
+    Its claim fences: of two controllers only the newer one marks. Offsets and topic_id are those of
+    the topic `telemetry.late`, which may be older or younger than the log that its records are of.
     """
 
     name = "recompute"
     _partitions = ()
 
-    def __init__(self, dsn: str, *, topic_id: str, delay_s: float) -> None:
-        """delay_s: how long marks of a device gather before they are computed."""
+    def __init__(self, dsn: str, *, topic_id: str, log_id: str, delay_s: float) -> None:
+        """log_id: the telemetry topic's. delay_s: how long marks of a device gather before they
+        are computed.
+        """
         super().__init__(dsn, topic_id=topic_id)
+        self._log_id = log_id
         self._delay_s = delay_s
 
     def _has_rows(self, effects: Effects) -> bool:
@@ -97,13 +102,14 @@ class LateMarkSink(PostgresSink):
                 MARK,
                 [
                     mark_columns(mark, partition, self._delay_s)
-                    for partition, mark in late_marks(effects.late)
+                    for partition, mark in late_marks(effects.late, self._log_id)
                 ],
             )
 
 
-def late_marks(late: Iterable[Rejection]) -> list[tuple[int, Mark]]:
-    """One mark per device and the partition it is of; many late records make one.
+def late_marks(late: Iterable[Rejection], log_id: str) -> list[tuple[int, Mark]]:
+    """One mark per device and the partition it is of; many late records make one. log_id: the
+    telemetry topic's.
 
     Each call's are new ones, also of a record that was marked before: a replay that tells it again
     has put live's values back. That nothing is marked twice otherwise is the reading's progress'.
@@ -119,5 +125,5 @@ def late_marks(late: Iterable[Rejection]) -> list[tuple[int, Mark]]:
         )
         source = f"late:{partition}:{records[0].offset}:{uuid.uuid4().hex}"
         needs_offset = max(each.offset for each in records) + 1
-        marks.append((partition, Mark(source, *name, changed, "late", needs_offset)))
+        marks.append((partition, Mark(source, *name, changed, "late", log_id, needs_offset)))
     return marks

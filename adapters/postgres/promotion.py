@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from adapters.postgres.blackboard import Blackboard
 from adapters.postgres.rollup_sink import RollupTables
 from adapters.postgres.session_promotion import replace_sessions
 from adapters.postgres.time_partitions import TimePartitions
+from adapters.postgres.withheld import hide
 from fleetpulse.effects import AlertEvent, Resolution, SessionEvent
 from fleetpulse.errors import Fenced
 from fleetpulse.recompute.correction import Correction
@@ -24,7 +24,7 @@ SELECT FROM recompute_jobs WHERE job_id = %s AND lease_epoch = %s AND state = 'c
 """
 _ADVANCE: Final = """
 UPDATE recompute_jobs SET passes = passes + 1, attempts = 0, error = '', lease_until = NULL,
-    log_offset = %(log_offset)s, view_epoch = %(view_epoch)s,
+    topic_id = %(topic_id)s, log_offset = %(log_offset)s, view_epoch = %(view_epoch)s,
     done_until_us = CASE WHEN marks = %(marks)s THEN %(done_until_us)s ELSE 0 END,
     state = CASE WHEN %(complete)s AND marks = %(marks)s THEN 'promoted' ELSE 'following' END,
     finished_at = CASE WHEN %(complete)s AND marks = %(marks)s THEN now() END,
@@ -65,18 +65,6 @@ INSERT INTO recompute_outbox (topic, partition, key, value) VALUES (%s, %s, %s, 
 """
 
 
-# Nothing came of a hidden bucket that is neither open nor closed now.
-_DROP: Final = """
-DELETE FROM {table} WHERE tenant = %(tenant)s AND device_id = %(device_id)s AND withheld
-    AND bucket <> ALL(SELECT epoch_us(unnest(%(hidden)s::bigint[]))) AND NOT 0 < ANY(count)
-"""
-_HIDE: Final = """
-UPDATE {table} SET withheld = bucket = ANY(SELECT epoch_us(unnest(%(hidden)s::bigint[])))
-WHERE tenant = %(tenant)s AND device_id = %(device_id)s
-    AND (withheld OR bucket = ANY(SELECT epoch_us(unnest(%(hidden)s::bigint[]))))
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Promoted:
     """What Kafka is told: the epoch, the alerts that are other than before, those that should not
@@ -94,10 +82,11 @@ Messages = Callable[[Promoted], list[tuple[str, int, bytes, bytes]]]
 
 
 class Promotion:
-    """Writes corrections. Used from one thread."""
+    """Writes corrections that were computed of one telemetry topic. Used from one thread."""
 
-    def __init__(self, blackboard: Blackboard) -> None:
+    def __init__(self, blackboard: Blackboard, topic_id: str) -> None:
         self._blackboard = blackboard
+        self._topic_id = topic_id
         self._rollups = RollupTables()
         self._alerts = TimePartitions("alerts")
         self._sessions = TimePartitions("sessions")
@@ -123,7 +112,7 @@ class Promotion:
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
                 view_epoch = _next_epoch(connection, job)
-                _advance(connection, job, correction, view_epoch, log_offset, due_s)
+                self._advance(connection, job, correction, view_epoch, log_offset, due_s)
                 self._rollups.write(connection, rows, view_epoch=view_epoch)
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
@@ -134,25 +123,26 @@ class Promotion:
                     cursor.executemany(_OUTBOX, messages(told))
         return view_epoch
 
-
-def _advance(
-    connection: psycopg.Connection[Any],
-    job: Claimed,
-    correction: Correction,
-    view_epoch: int,
-    log_offset: int,
-    due_s: float,
-) -> None:
-    asked = {
-        "job_id": job.job_id,
-        "marks": job.marks,
-        "complete": correction.complete,
-        "done_until_us": max(0, correction.settled_us),
-        "log_offset": log_offset,
-        "view_epoch": view_epoch,
-        "due_s": due_s,
-    }
-    connection.execute(_ADVANCE, asked)
+    def _advance(
+        self,
+        connection: psycopg.Connection[Any],
+        job: Claimed,
+        correction: Correction,
+        view_epoch: int,
+        log_offset: int,
+        due_s: float,
+    ) -> None:
+        asked = {
+            "job_id": job.job_id,
+            "topic_id": self._topic_id,
+            "marks": job.marks,
+            "complete": correction.complete,
+            "done_until_us": max(0, correction.settled_us),
+            "log_offset": log_offset,
+            "view_epoch": view_epoch,
+            "due_s": due_s,
+        }
+        connection.execute(_ADVANCE, asked)
 
 
 def _next_epoch(connection: psycopg.Connection[Any], job: Claimed) -> int:
@@ -166,14 +156,10 @@ def _next_epoch(connection: psycopg.Connection[Any], job: Claimed) -> int:
 
 def _show(connection: psycopg.Connection[Any], job: Claimed, correction: Correction) -> None:
     """Hide the buckets that are open, and no others."""
-    hidden: dict[Resolution, list[int]] = {"minute": [], "hour": [], "day": []}
+    hidden: dict[Resolution, list[int]] = {}
     for rows in correction.withheld:
-        hidden[rows.resolution] += rows.bucket_us.tolist()
-    for resolution, buckets in hidden.items():
-        asked = {"tenant": job.tenant, "device_id": job.device_id, "hidden": buckets}
-        for statement in (_DROP, _HIDE):
-            table = Identifier(f"rollup_{resolution}")
-            connection.execute(SQL(statement).format(table=table), asked)
+        hidden.setdefault(rows.resolution, []).extend(rows.bucket_us.tolist())
+    hide(connection, job.tenant, job.device_id, hidden)
 
 
 def _alerts(

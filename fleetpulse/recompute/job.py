@@ -29,6 +29,8 @@ class Mark:
     device_id: str
     changed: TimeRange
     cause: Cause
+    topic_id: str = ""
+    """Of the telemetry topic that needs_offset is of; empty: of any."""
     needs_offset: int = 0
     """Live must be at or beyond it for the range to be computed: where the late record is."""
 
