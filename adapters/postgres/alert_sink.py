@@ -10,7 +10,7 @@ from psycopg import errors
 from psycopg.sql import SQL
 
 from adapters.postgres.effect_sink import ADVANCE, PostgresSink
-from adapters.postgres.marks import end_jobs
+from adapters.postgres.marks import forget_views
 from adapters.postgres.presence_rows import write_presences, write_sessions
 from adapters.postgres.time_partitions import TimePartitions
 from fleetpulse.effects import AlertEvent, DeviceSeen, Effects
@@ -63,7 +63,6 @@ ON CONFLICT (tenant, device_id) DO UPDATE SET
 
 
 _FORGET = (
-    "DELETE FROM recompute_views WHERE tenant = %s AND device_id = %s",
     "DELETE FROM alerts WHERE tenant = %s AND device_id = %s",
     "DELETE FROM sessions WHERE tenant = %s AND device_id = %s",
     "DELETE FROM devices WHERE tenant = %s AND device_id = %s",
@@ -156,7 +155,7 @@ class PostgresAlertSink(PostgresSink):
         if effects.sessions:
             write_sessions(connection, effects.sessions)
         for gone in effects.forgotten:
-            end_jobs(connection, gone.tenant, gone.device_id)
+            forget_views(connection, self._topic_id, gone)
             for statement in _FORGET:
                 connection.execute(statement, (gone.tenant, gone.device_id))
 

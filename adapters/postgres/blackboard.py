@@ -90,6 +90,10 @@ _EXPIRE: Final = """
 DELETE FROM recompute_jobs WHERE state IN ('promoted', 'failed')
     AND finished_at < now() - %s * interval '1 day'
 """
+_EXPIRE_DELETED: Final = """
+DELETE FROM recompute_views
+WHERE view_epoch = 0 AND deleted_at < now() - %s * interval '1 day'
+"""
 _COUNTS: Final = """
 SELECT count(*) FILTER (WHERE state = 'marked'), count(*) FILTER (WHERE state = 'computing'),
     count(*) FILTER (WHERE state = 'following'), count(*) FILTER (WHERE state = 'failed'),
@@ -188,8 +192,8 @@ class Blackboard:
         """End the jobs of other telemetry topics than this one; answers how many there were."""
         with self.session() as connection, connection.transaction():
             ended = connection.execute(_END_OTHERS, (RECREATED, topic_id)).fetchall()
-            for device in ended:
-                hide(connection, *device, {})
+            for tenant, device_id in ended:
+                hide(connection, tenant, device_id, {})
             return len(ended)
 
     def live_offset(self, topic_id: str, partition: int) -> int | None:
@@ -224,9 +228,10 @@ class Blackboard:
             connection.execute("DELETE FROM recompute_outbox WHERE id = ANY(%s)", (ids,))
 
     def expire(self, days: float) -> None:
-        """Forget jobs that ended long ago."""
+        """Forget jobs that ended, and devices that were deleted, long ago."""
         with self.session() as connection:
             connection.execute(_EXPIRE, (days,))
+            connection.execute(_EXPIRE_DELETED, (days,))
 
     def counts(self) -> Counts:
         """How much is waiting."""

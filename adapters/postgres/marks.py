@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 
 from adapters.postgres.effect_sink import PostgresSink
-from fleetpulse.effects import Effects, Rejection
+from fleetpulse.effects import Effects, Forgotten, Rejection
 from fleetpulse.identity import DeviceKey
 from fleetpulse.recompute.job import Mark
 from fleetpulse.recompute.ranges import TimeRange
@@ -41,6 +41,17 @@ INSERT INTO recompute_marks (source, job_id, from_us, to_us, cause)
 SELECT source, job_id, %(from_us)s, %(to_us)s, %(cause)s FROM fresh, job
 RETURNING job_id
 """
+_END_JOBS: Final = """
+DELETE FROM recompute_jobs WHERE tenant = %s AND device_id = %s AND needs_offset <= %s
+"""
+_DELETED: Final = """
+INSERT INTO recompute_views (tenant, device_id, view_epoch, deleted_topic_id, deleted_until,
+    deleted_at)
+VALUES (%s, %s, 0, %s, %s, now())
+ON CONFLICT (tenant, device_id) DO UPDATE SET view_epoch = 0,
+    deleted_topic_id = excluded.deleted_topic_id, deleted_until = excluded.deleted_until,
+    deleted_at = excluded.deleted_at
+"""
 
 
 def mark_columns(mark: Mark, partition: int, delay_s: float) -> dict[str, Any]:
@@ -59,14 +70,15 @@ def mark_columns(mark: Mark, partition: int, delay_s: float) -> dict[str, Any]:
     }
 
 
-def end_jobs(connection: psycopg.Connection[Any], tenant: str, device_id: str) -> None:
-    """Forget what is marked of a deleted device; a promotion under way is refused.
+def forget_views(connection: psycopg.Connection[Any], topic_id: str, gone: Forgotten) -> None:
+    """Forget what is marked and promoted of a deleted device; from here on no promotion brings its
+    rows back, whichever sink is the first to delete them. Marks of later records stay.
 
-    First of all that goes, as promotions lock their job first.
+    First of all that goes: promotions lock the job and then the view, and this waits for them.
     """
-    connection.execute(
-        "DELETE FROM recompute_jobs WHERE tenant = %s AND device_id = %s", (tenant, device_id)
-    )
+    device, until = (gone.tenant, gone.device_id), gone.offset + 1
+    connection.execute(_END_JOBS, (*device, until))
+    connection.execute(_DELETED, (*device, topic_id, until))
 
 
 class LateMarkSink(PostgresSink):

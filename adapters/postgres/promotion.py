@@ -18,7 +18,7 @@ from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Claimed
 from fleetpulse.recompute.ledger import AlertLife
 
-# A worker that lost its lease, and a device that was deleted meanwhile, find no row.
+# A worker that lost its lease finds no row, nor does one whose job a deletion took.
 _HOLD: Final = """
 SELECT FROM recompute_jobs WHERE job_id = %s AND lease_epoch = %s AND state = 'computing' FOR UPDATE
 """
@@ -32,9 +32,11 @@ UPDATE recompute_jobs SET passes = passes + 1, attempts = 0, error = '', lease_u
         ELSE due_at END
 WHERE job_id = %(job_id)s
 """
+# None for what was computed without the deletion that is in one of live's sinks already.
 _EPOCH: Final = """
-INSERT INTO recompute_views (tenant, device_id, view_epoch) VALUES (%s, %s, 1)
-ON CONFLICT (tenant, device_id) DO UPDATE SET view_epoch = recompute_views.view_epoch + 1
+INSERT INTO recompute_views AS held (tenant, device_id, view_epoch) VALUES (%s, %s, 1)
+ON CONFLICT (tenant, device_id) DO UPDATE SET view_epoch = held.view_epoch + 1
+WHERE held.deleted_topic_id <> %s OR held.deleted_until <= %s
 RETURNING view_epoch
 """
 _ALERT: Final = """
@@ -111,7 +113,7 @@ class Promotion:
             started_us = [each.started_at_us for each in correction.sessions.sessions]
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
-                view_epoch = _next_epoch(connection, job)
+                view_epoch = self._next_epoch(connection, job, log_offset)
                 self._advance(connection, job, correction, view_epoch, log_offset, due_s)
                 self._rollups.write(connection, rows, view_epoch=view_epoch)
                 _show(connection, job, correction)
@@ -122,6 +124,18 @@ class Promotion:
                 with connection.cursor() as cursor:
                     cursor.executemany(_OUTBOX, messages(told))
         return view_epoch
+
+    def _next_epoch(
+        self, connection: psycopg.Connection[Any], job: Claimed, log_offset: int
+    ) -> int:
+        """Of the device; the job is this worker's until the transaction ends, or Fenced."""
+        if not connection.execute(_HOLD, (job.job_id, job.lease_epoch)).fetchall():
+            raise Fenced(f"job {job.job_id} is another worker's, or its device was deleted")
+        asked = (job.tenant, job.device_id, self._topic_id, log_offset)
+        row = connection.execute(_EPOCH, asked).fetchone()
+        if row is None:
+            raise Fenced(f"job {job.job_id}: its device was deleted since")
+        return int(row[0])
 
     def _advance(
         self,
@@ -143,15 +157,6 @@ class Promotion:
             "due_s": due_s,
         }
         connection.execute(_ADVANCE, asked)
-
-
-def _next_epoch(connection: psycopg.Connection[Any], job: Claimed) -> int:
-    """Of the device; the job is this worker's until the transaction ends, or Fenced."""
-    if not connection.execute(_HOLD, (job.job_id, job.lease_epoch)).fetchall():
-        raise Fenced(f"job {job.job_id} is another worker's, or its device was deleted")
-    row = connection.execute(_EPOCH, (job.tenant, job.device_id)).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _show(connection: psycopg.Connection[Any], job: Claimed, correction: Correction) -> None:

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from adapters.postgres.effect_sink import PostgresSink
-from adapters.postgres.marks import end_jobs
+from adapters.postgres.marks import forget_views
 from adapters.postgres.rollup_upsert import upsert
 from adapters.postgres.time_partitions import TimePartitions
 from fleetpulse.effects import Effects, Resolution, RollupRows
@@ -91,5 +91,5 @@ class PostgresRollupSink(PostgresSink):
 
     def _apply(self, connection: psycopg.Connection[Any], effects: Effects) -> None:
         for gone in effects.forgotten:
-            end_jobs(connection, gone.tenant, gone.device_id)
+            forget_views(connection, self._topic_id, gone)
             self._tables.forget(connection, gone.tenant, gone.device_id)

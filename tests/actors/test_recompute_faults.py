@@ -8,8 +8,10 @@ from threading import Event, Thread
 from typing import Any
 
 import psycopg
+import pytest
 
 from adapters.postgres.alert_sink import PostgresAlertSink
+from adapters.postgres.effect_sink import PostgresSink
 from adapters.postgres.jobs import PostgresJobs
 from adapters.postgres.rollup_sink import PostgresRollupSink
 from fleetpulse.effects import F32, Effects, Forgotten, Reason, Rejection
@@ -18,6 +20,9 @@ from fleetpulse.recompute.job import Mark
 from fleetpulse.recompute.ranges import TimeRange
 from fleetpulse.recompute.requests import JobRow
 from tests.actors.plant import HOUR, KEY, NEXT_DAY, PARTITION, PARTITIONS, Plant
+
+SINKS = (PostgresAlertSink, PostgresRollupSink)
+TABLES = ("alerts", "sessions", "devices", "rollup_minute", "rollup_hour", "rollup_day")
 
 
 def test_readers_see_the_old_view_or_the_new_one(plants: Callable[[], Plant]) -> None:
@@ -92,13 +97,41 @@ def test_a_device_that_is_deleted_meanwhile_is_not_brought_back(plant: Plant) ->
     found = support.compute(ready, end)
     gone = Effects(forgotten=[Forgotten(PARTITION, end, plant.t0_us, "default", "pump-1")])
     for kind in (PostgresRollupSink, PostgresAlertSink):
-        sink = kind(plant.dsn, topic_id=plant.topic_id)
-        claim = sink.claim([PARTITION])[PARTITION]
-        sink.write(gone, {PARTITION: Advance(claim.owner_epoch, end, end + 1)})
-        sink.close()
+        write(plant, kind, gone, end)
     support.conclude(ready, found, end)
     assert plant.view() == []
     assert plant.jobs() == []
+
+
+@pytest.mark.parametrize("order", [SINKS, SINKS[::-1]], ids=["alerts first", "rollups first"])
+def test_a_late_record_that_is_read_between_the_sinks_does_not_bring_a_device_back(
+    plant: Plant, order: tuple[type[PostgresSink], ...]
+) -> None:
+    plant.send(*[n for n in HOUR if n != 100], *NEXT_DAY, 100)
+    plant.live()
+    at = plant.done
+    gone = Effects(forgotten=[Forgotten(PARTITION, at, plant.t0_us, "default", "pump-1")])
+    write(plant, order[0], gone, at)
+    plant.marked()
+    assert plant.support().work() == 1
+    again = Rejection(PARTITION, at + 1, 0, KEY, b"", Reason.LATE, "", plant.t0_us, plant.t0_us)
+    controller = plant.controller()
+    controller._marks.write(Effects(late=[again]), {})
+    controller.close()
+    write(plant, order[1], gone, at)
+    assert plant.view() == []
+    hidden = " UNION ALL ".join(f"SELECT tenant FROM {table}" for table in TABLES)
+    assert plant.rows(hidden) == []
+    assert plant.rows("SELECT count(*) FROM recompute_outbox") == [(0,)], "Kafka was told"
+    assert plant.rows("SELECT needs_offset FROM recompute_jobs") == [(at + 2,)], "of its next life"
+
+
+def write(plant: Plant, kind: type[PostgresSink], effects: Effects, at: int) -> None:
+    """One sink alone takes the record at an offset."""
+    sink = kind(plant.dsn, topic_id=plant.topic_id)
+    claim = sink.claim([PARTITION])[PARTITION]
+    sink.write(effects, {PARTITION: Advance(claim.owner_epoch, at, at + 1)})
+    sink.close()
 
 
 def test_a_late_record_waits_until_live_has_passed_it(plant: Plant) -> None:

@@ -188,7 +188,8 @@ def test_a_promotion_that_dies_at_its_end_leaves_the_view_as_it_was(plant: Plant
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        Promotion(support.blackboard).promote(ready[0], found[KEY], dies, log_offset=end, due_s=0)
+        promotion = Promotion(support.blackboard, plant.topic_id)
+        promotion.promote(ready[0], found[KEY], dies, log_offset=end, due_s=0)
     assert plant.view() == before
     assert {each[2] for each in sessions(plant)} == {0}
     assert told(plant) == []
