@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from actors.rerun import Again, Span
 from adapters.kafka.corrections import corrections
@@ -19,7 +20,7 @@ from fleetpulse.errors import ConfigError, Fenced, RetryLater
 from fleetpulse.ports import Scorer
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Claimed, follow_in_s
-from fleetpulse.recompute.ranges import DAY_US, begin_log_time_us
+from fleetpulse.recompute.ranges import DAY_US, begin_log_time_us, left_out
 from fleetpulse.recompute.runs import LiveRun, NextRun
 from fleetpulse.rerun import engine_at
 from fleetpulse.settings import Settings
@@ -129,6 +130,9 @@ class Support:
             if correction is None:
                 self.blackboard.finish(job, NOTHING_LEFT)
                 continue
+            if not job.passes and left_out(job.changed, correction.exact_from_us) == "all":
+                self.blackboard.finish(job, remark(job, correction))
+                continue
             try:
                 epoch = self.promote(job, correction, end)
             except Fenced as error:
@@ -156,7 +160,12 @@ class Support:
 
         due_s = follow_in_s(job.passes, correction.open_until_us, time.time_ns() // 1000)
         return Promotion(self.blackboard, self.topic_id).promote(
-            job, correction, messages, log_offset=end, due_s=due_s
+            job,
+            correction,
+            messages,
+            log_offset=end,
+            due_s=due_s,
+            remark=remark(job, correction),
         )
 
     def _span(self, jobs: list[Claimed], end: int) -> Span:
@@ -175,6 +184,15 @@ class Support:
         if len(times) < len(begins):
             return Span.whole(self.log, partition, end)
         return Span.since(self.log, partition, min(times), end)
+
+
+def remark(job: Claimed, correction: Correction) -> str:
+    """What the log cannot give any more; empty: it gives all."""
+    how_much = left_out(job.changed, correction.exact_from_us)
+    if how_much == "nothing":
+        return ""
+    at = datetime.fromtimestamp(correction.exact_from_us / 1e6, UTC).isoformat(timespec="seconds")
+    return f"{how_much} of it stays as it was: the log no longer gives what begins before {at}"
 
 
 class _Lease:

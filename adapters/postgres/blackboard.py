@@ -60,7 +60,8 @@ UPDATE recompute_jobs SET attempts = attempts + 1, error = %s, lease_until = NUL
 WHERE {mine}
 """).format(mine=_MINE)
 _FINISH: Final = SQL("""
-UPDATE recompute_jobs SET state = 'promoted', error = %s, lease_until = NULL, finished_at = now()
+UPDATE recompute_jobs SET state = CASE WHEN passes > 0 THEN 'promoted' ELSE 'failed' END,
+    error = %s, lease_until = NULL, finished_at = now()
 WHERE {mine} AND marks = %s
 """).format(mine=_MINE)
 _END_OTHERS: Final = """
@@ -181,11 +182,16 @@ class Blackboard:
                  job.job_id, job.lease_epoch),
             )  # fmt: skip
 
-    def finish(self, job: Claimed, remark: str) -> None:
-        """There is nothing to promote, unless it was marked again meanwhile."""
-        with self.session() as connection:
+    def finish(self, job: Claimed, why: str) -> None:
+        """There is nothing to promote, and will not be, unless it was marked again meanwhile.
+
+        Failed, unless something was promoted before; what that hid is shown as far as it goes.
+        """
+        with self.session() as connection, connection.transaction():
             mine = (job.job_id, job.lease_epoch)
-            if not connection.execute(_FINISH, (remark, *mine, job.marks)).rowcount:
+            if connection.execute(_FINISH, (why, *mine, job.marks)).rowcount:
+                hide(connection, job.tenant, job.device_id, {})
+            else:
                 connection.execute(_POSTPONE, (0.0, *mine))
 
     def end_others(self, topic_id: str) -> int:

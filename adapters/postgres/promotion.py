@@ -23,7 +23,7 @@ _HOLD: Final = """
 SELECT FROM recompute_jobs WHERE job_id = %s AND lease_epoch = %s AND state = 'computing' FOR UPDATE
 """
 _ADVANCE: Final = """
-UPDATE recompute_jobs SET passes = passes + 1, attempts = 0, error = '', lease_until = NULL,
+UPDATE recompute_jobs SET passes = passes + 1, attempts = 0, error = %(remark)s, lease_until = NULL,
     topic_id = %(topic_id)s, log_offset = %(log_offset)s, view_epoch = %(view_epoch)s,
     done_until_us = CASE WHEN marks = %(marks)s THEN %(done_until_us)s ELSE 0 END,
     state = CASE WHEN %(complete)s AND marks = %(marks)s THEN 'promoted' ELSE 'following' END,
@@ -101,8 +101,12 @@ class Promotion:
         *,
         log_offset: int,
         due_s: float,
+        remark: str = "",
     ) -> int:
-        """All of it in one transaction; answers the view epoch. Fenced when the lease is lost."""
+        """All of it in one transaction; answers the view epoch. Fenced when the lease is lost.
+
+        remark: what people should know of it.
+        """
         rows = [*correction.rollups, *correction.withheld]
         with self._blackboard.session() as connection:
             for partitions in (self._alerts, self._sessions, *self._rollups.of.values()):
@@ -114,7 +118,7 @@ class Promotion:
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
                 view_epoch = self._next_epoch(connection, job, log_offset)
-                self._advance(connection, job, correction, view_epoch, log_offset, due_s)
+                self._advance(connection, job, correction, view_epoch, log_offset, due_s, remark)
                 self._rollups.write(connection, rows, view_epoch=view_epoch)
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
@@ -145,6 +149,7 @@ class Promotion:
         view_epoch: int,
         log_offset: int,
         due_s: float,
+        remark: str,
     ) -> None:
         asked = {
             "job_id": job.job_id,
@@ -155,6 +160,7 @@ class Promotion:
             "log_offset": log_offset,
             "view_epoch": view_epoch,
             "due_s": due_s,
+            "remark": remark,
         }
         connection.execute(_ADVANCE, asked)
 

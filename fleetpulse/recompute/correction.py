@@ -42,6 +42,8 @@ class Correction:
     complete: bool
     """Nothing touched is open any more, and live goes on from the same alert state."""
     settled_us: int
+    exact_from_us: int
+    """What begins earlier stays as it was: the runs lack records of it. 0: they have all."""
     open_until_us: int
     """When something touched that is open can end at the earliest; 0: nothing is."""
 
@@ -127,6 +129,7 @@ def compare(
         minutes=_exact([rows for rows in changed if rows.resolution == "minute"], exact_from_us),
         complete=not open_until_us and _same_alert_state(live, next_),
         settled_us=settled_us,
+        exact_from_us=exact_from_us,
         open_until_us=min(open_until_us, default=0),
     )
 

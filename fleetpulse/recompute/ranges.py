@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from fleetpulse.effects import RESOLUTION_S, Resolution
 from fleetpulse.profile import Profile
@@ -25,6 +26,16 @@ class TimeRange:
         """Starts of the buckets that it touches."""
         length_us = RESOLUTION_S[resolution] * 1_000_000
         return iter(range(self.from_us // length_us * length_us, self.to_us, length_us))
+
+
+def left_out(changed: TimeRange, exact_from_us: int) -> Literal["nothing", "a part", "all"]:
+    """How much of the buckets of a range begins before `exact_from_us`: the first one is its day.
+
+    All: nothing of the range itself comes later.
+    """
+    if exact_from_us >= changed.to_us:
+        return "all"
+    return "a part" if exact_from_us > changed.from_us // DAY_US * DAY_US else "nothing"
 
 
 def reach_us(profiles: Iterable[Profile]) -> int:

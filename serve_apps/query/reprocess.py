@@ -41,7 +41,10 @@ class Accepted(BaseModel):
 
 
 class Job(BaseModel):
-    """marked, computing, following (promoted, an open bucket is yet to end), promoted, failed."""
+    """marked, computing, following (promoted, an open bucket is yet to end), promoted, failed.
+
+    error: why nothing was computed; of a promoted job, what the log could not give any more.
+    """
 
     job_id: int
     device_id: str

@@ -13,7 +13,7 @@ from fleetpulse.ports import RecordBatch
 from fleetpulse.profile import AlertRule, Profile, SessionSpec
 from fleetpulse.recompute.correction import Correction
 from fleetpulse.recompute.job import Cause, Claimed
-from fleetpulse.recompute.ranges import DAY_US, TimeRange
+from fleetpulse.recompute.ranges import DAY_US, TimeRange, left_out
 from fleetpulse.settings import KafkaSettings, Settings
 from fleetpulse.wire import encode_block
 from tests.core.logs import PARTITIONS, T0_US, Log
@@ -129,6 +129,20 @@ def test_what_retention_has_taken_ends_the_search() -> None:
     assert found.sessions.started_from_us > at_us(22), "live's sessions stay"
     assert not found.sessions.runs
     assert len(set(log.read_from)) == 3, "up to the first record that is left, and once"
+
+
+@pytest.mark.parametrize(
+    ("kept_from", "how_much"), [(-30, "nothing"), (-0.5, "a part"), (7.2, "a part"), (15, "all")]
+)
+def test_what_retention_has_taken_of_a_range_is_known(kept_from: float, how_much: str) -> None:
+    log = Log()
+    log.profile(PUMP)
+    for quarter in range(-400, 88):
+        send(log, quarter / 4, 0)
+    kept = KeptLog(log)
+    kept.keep_from(kept_from)
+    found = computed(kept, (8, 9), "person", Board())
+    assert left_out(TimeRange(at_us(8), at_us(9)), found.exact_from_us) == how_much
 
 
 def test_the_profile_under_which_the_reading_begins_decides_how_much_it_needs() -> None:

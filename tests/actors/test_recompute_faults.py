@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.effect_sink import PostgresSink
@@ -124,6 +126,42 @@ def test_a_late_record_that_is_read_between_the_sinks_does_not_bring_a_device_ba
     assert plant.rows(hidden) == []
     assert plant.rows("SELECT count(*) FROM recompute_outbox") == [(0,)], "Kafka was told"
     assert plant.rows("SELECT needs_offset FROM recompute_jobs") == [(at + 2,)], "of its next life"
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_who_asks_for_a_day_that_the_log_has_lost_is_told(plant: Plant, silent: bool) -> None:
+    plant.send(*HOUR)
+    plant.live()
+    lost = plant.done
+    if not silent:
+        plant.send(*NEXT_DAY)
+        plant.live()
+    view = plant.view()
+    topic = plant.settings.kafka.topic("telemetry")
+    client = AdminClient({"bootstrap.servers": plant.settings.kafka.servers})
+    for deleted in client.delete_records([TopicPartition(topic, PARTITION, lost)]).values():
+        deleted.result(10)
+    past = TimeRange(plant.t0_us, plant.t0_us + 600_000_000)
+    plant.mark(Mark("person:1", "default", "pump-1", past, "person"))
+    assert plant.support().work() == 1
+    ((state, passes, view_epoch, error),) = plant.jobs()
+    assert (state, passes, view_epoch) == ("failed", 0, None)
+    assert ("the log has no record" if silent else "all of it stays as it was") in error
+    assert plant.view() == view
+
+
+def test_a_part_that_the_log_has_lost_is_told_with_the_promotion(plant: Plant) -> None:
+    plant.send(*[n for n in HOUR if n != 100], *NEXT_DAY, 100)
+    plant.live()
+    plant.marked()
+    support = plant.support()
+    ready, end = support.ready(support.claim())
+    whole = support.compute(ready, end)[KEY]
+    part = replace(whole, exact_from_us=ready[0].changed.from_us)
+    support.conclude(ready, {KEY: part}, end)
+    ((state, passes, _, error),) = plant.jobs()
+    assert (state, passes) == ("promoted", 1)
+    assert error.startswith("a part of it stays as it was")
 
 
 def write(plant: Plant, kind: type[PostgresSink], effects: Effects, at: int) -> None:

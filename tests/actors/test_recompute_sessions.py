@@ -187,8 +187,8 @@ def test_a_promotion_that_dies_at_its_end_leaves_the_view_as_it_was(plant: Plant
         assert [each.kind for each in promoted.sessions] == ["ended", "withdrawn"]
         raise RuntimeError("killed")
 
+    promotion = Promotion(support.blackboard, plant.topic_id)
     with pytest.raises(RuntimeError, match="killed"):
-        promotion = Promotion(support.blackboard, plant.topic_id)
         promotion.promote(ready[0], found[KEY], dies, log_offset=end, due_s=0)
     assert plant.view() == before
     assert {each[2] for each in sessions(plant)} == {0}
