@@ -17,8 +17,8 @@ from fleetpulse.effects import AlertEvent, DeviceSeen, Effects
 from fleetpulse.ports import Advance, Claim
 
 # Raised and cleared are one row. Either may come first: what only the raising window knows
-# (score) is taken from `raised`, what only the end knows (cleared_at) from `cleared`. Of an alert
-# that a recomputation wrote live brings the end, if it was open then; the rest stays.
+# (score) is taken from `raised`, what only the end knows (cleared_at) from `cleared`. What a
+# recomputation wrote stays.
 _INTO = """
 INSERT INTO alerts (tenant, device_id, alert_id, raised_at, cleared_at, window_start, window_end,
     score, peak_score, threshold, model, profile)
@@ -28,7 +28,7 @@ ON CONFLICT (tenant, device_id, raised_at, alert_id) DO UPDATE SET
     cleared_at = coalesce(excluded.cleared_at, alerts.cleared_at),
     score = CASE WHEN excluded.cleared_at IS NULL THEN excluded.score ELSE alerts.score END,
     peak_score = greatest(excluded.peak_score, alerts.peak_score)
-WHERE alerts.view_epoch = 0 OR excluded.cleared_at IS NOT NULL AND alerts.cleared_at IS NULL
+WHERE alerts.view_epoch = 0
 """
 _ALERT = (
     _INTO

@@ -118,12 +118,14 @@ class Promotion:
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
                 view_epoch = self._next_epoch(connection, job, log_offset)
-                self._advance(connection, job, correction, view_epoch, log_offset, due_s, remark)
                 self._rollups.write(connection, rows, view_epoch=view_epoch)
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
                 withdrawn = _withdraw(connection, job, correction, view_epoch)
                 sessions = replace_sessions(connection, job, correction.sessions, view_epoch)
+                self._advance(
+                    connection, job, correction, alerts, view_epoch, log_offset, due_s, remark
+                )
                 told = Promoted(view_epoch, alerts, withdrawn, sessions)
                 with connection.cursor() as cursor:
                     cursor.executemany(_OUTBOX, messages(told))
@@ -146,6 +148,7 @@ class Promotion:
         connection: psycopg.Connection[Any],
         job: Claimed,
         correction: Correction,
+        alerts: list[AlertLife],
         view_epoch: int,
         log_offset: int,
         due_s: float,
@@ -155,7 +158,8 @@ class Promotion:
             "job_id": job.job_id,
             "topic_id": self._topic_id,
             "marks": job.marks,
-            "complete": correction.complete,
+            # Live's end of an alert that was written is refused: this job must write it.
+            "complete": correction.complete and all(each.cleared for each in alerts),
             "done_until_us": max(0, correction.settled_us),
             "log_offset": log_offset,
             "view_epoch": view_epoch,

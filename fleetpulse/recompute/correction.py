@@ -151,7 +151,9 @@ def _same_alert_state(live: RunEnd | None, next_: RunEnd) -> bool:
     if live.cohort.profile != next_.cohort.profile:
         return False
     a, b = live.cohort.alerts, next_.cohort.alerts
-    names = ["over", "under", "open"] + ["raised_start_us"] * bool(a.open[live.row])
+    names = ["over", "under", "open"]
+    if a.open[live.row]:
+        names += ["raised_start_us", "peak"]
     if any(getattr(a, name)[live.row] != getattr(b, name)[next_.row] for name in names):
         return False
     quiet_us = [int(each.cleared_us[end.row]) for each, end in ((a, live), (b, next_))]
