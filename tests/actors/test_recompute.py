@@ -78,6 +78,22 @@ def test_an_open_hour_shows_neither_live_s_nor_half_a_correction(plant: Plant) -
     assert found == [(False, 2, 36_000)]
 
 
+def test_a_newer_controller_fences_the_older_one(plant: Plant) -> None:
+    plant.send(*[n for n in HOUR[:40] if n != 7], 7)
+    plant.live()
+    older, newer = plant.controller(), plant.controller()
+    deadline = time.monotonic() + 20
+    with pytest.raises(Fenced):
+        while time.monotonic() < deadline:
+            assert not older.collect(0.2), "it marks nothing"
+    assert plant.jobs() == []
+    while not newer.collect(0.2):
+        assert time.monotonic() < deadline, "late records do not arrive"
+    older.close()
+    newer.close()
+    assert plant.rows("SELECT marks FROM recompute_jobs") == [(1,)]
+
+
 def test_whoever_dies_between_two_steps_is_followed_by_another(
     plants: Callable[[], Plant],
 ) -> None:
