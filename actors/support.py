@@ -120,7 +120,8 @@ class Support:
         for batch in again.records(span, keys):
             next_.take(batch)
             lease.hold()
-        found = next_.corrections(span.from_us)
+        older = self.blackboard.heard_before(jobs, span.from_us) if span.from_us else frozenset()
+        found = next_.corrections(span.from_us, older)
         return found, next_.short(span.from_us, found)
 
     def conclude(self, jobs: list[Claimed], found: Mapping[bytes, Correction], end: int) -> None:

@@ -168,13 +168,14 @@ def _alerts_alone(effects: Effects) -> bool:
 
 
 def _device_columns(seen: list[DeviceSeen]) -> tuple[list[Any], ...]:
-    # One statement may touch a row once: the newest sighting of a device wins.
-    newest = {(each.tenant, each.device_id): each for each in seen}.values()
+    # One statement may touch a row once: the newest sighting of a device wins, since the oldest.
+    newest = {(each.tenant, each.device_id): each for each in seen}
+    first_us = {(each.tenant, each.device_id): each.first_seen_us for each in reversed(seen)}
     return (
-        [each.tenant for each in newest],
-        [each.device_id for each in newest],
-        [each.profile for each in newest],
-        [each.first_seen_us for each in newest],
+        [each.tenant for each in newest.values()],
+        [each.device_id for each in newest.values()],
+        [each.profile for each in newest.values()],
+        [first_us[name] for name in newest],
     )
 
 

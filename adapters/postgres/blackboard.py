@@ -11,6 +11,7 @@ from psycopg.sql import SQL
 from adapters.postgres.connection import connect, unavailable
 from adapters.postgres.withheld import hide
 from fleetpulse.errors import DatabaseUnavailable
+from fleetpulse.identity import DeviceKey
 from fleetpulse.profile import Profile
 from fleetpulse.recompute.job import ATTEMPTS_MAX, Claimed, gives_up, retry_in_s
 from fleetpulse.recompute.ranges import TimeRange
@@ -83,6 +84,11 @@ SELECT (extract(epoch FROM min(started_at)) * 1000000)::bigint FROM (
         AND started_at < epoch_us(%(from_us)s)
     ORDER BY started_at DESC LIMIT 16
 ) AS newest WHERE ended_at IS NULL OR ended_at >= epoch_us(%(reaching_us)s)
+"""
+_HEARD_BEFORE: Final = """
+SELECT tenant, device_id FROM devices
+JOIN unnest(%s::text[], %s::text[]) AS asked (tenant, device_id) USING (tenant, device_id)
+WHERE first_seen < epoch_us(%s)
 """
 _OUTBOX: Final = (
     "SELECT id, topic, partition, key, value FROM recompute_outbox ORDER BY id LIMIT %s"
@@ -221,6 +227,13 @@ class Blackboard:
         with self.session() as connection:
             row = connection.execute(_SESSION_BEGIN, asked).fetchone()
             return row[0] if row else None
+
+    def heard_before(self, jobs: Sequence[Claimed], log_time_us: int) -> frozenset[bytes]:
+        """Keys of the devices whose first record came before that."""
+        tenants, devices = [job.tenant for job in jobs], [job.device_id for job in jobs]
+        with self.session() as connection:
+            found = connection.execute(_HEARD_BEFORE, (tenants, devices, log_time_us))
+            return frozenset(DeviceKey(*row).encode() for row in found)
 
     def outbox(self, messages_max: int) -> list[Message]:
         """The oldest corrections that wait for Kafka."""

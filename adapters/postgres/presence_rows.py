@@ -14,28 +14,35 @@ FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::bigint[], %s::bigint[])
     AS seen (tenant, device_id, online, at_us, heard_us)
 WHERE devices.tenant = seen.tenant AND devices.device_id = seen.device_id
 """
-_ENDED = (
-    *("ended_at", "channels", "count", "min", "max", "mean", "std"),
-    *("score_count", "score_over", "score_min", "score_max", "score_mean", "score_std"),
-)
+_VALUES = ("ended_at", "channels", "count", "min", "max", "mean", "std")
+_SCORES = ("score_count", "score_over", "score_min", "score_max", "score_mean", "score_std")
+_ENDED = _VALUES + _SCORES
 
 
-def _of(*table: str) -> Composed:
-    return SQL(", ").join(Identifier(*table, column) for column in _ENDED)
+def _of(columns: tuple[str, ...], *table: str) -> Composed:
+    return SQL(", ").join(Identifier(*table, column) for column in columns)
 
 
-SESSION: Final[dict[str, Composable]] = {
-    "columns": SQL("tenant, device_id, session_id, started_at, profile, {}").format(_of()),
-    "values": SQL("%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), {}").format(
-        SQL(", ").join([Placeholder()] * (len(_ENDED) - 1))
-    ),
-    "ended": _of(),
-    "held": _of("held"),
-    "new": _of("excluded"),
-}
+def _parts(ended: tuple[str, ...]) -> dict[str, Composable]:
+    return {
+        "columns": SQL("tenant, device_id, session_id, started_at, profile, {}").format(
+            _of(_ENDED)
+        ),
+        "values": SQL("%s, %s, %s, epoch_us(%s), %s, epoch_us(%s), {}").format(
+            SQL(", ").join([Placeholder()] * (len(_ENDED) - 1))
+        ),
+        "ended": _of(ended),
+        "held": _of(ended, "held"),
+        "new": _of(ended, "excluded"),
+    }
+
+
+SESSION: Final = _parts(_ENDED)
 """Parts of a statement on a session's row, `held`: its columns, what `session_columns` fills, and
 what its end brings.
 """
+SESSION_VALUES: Final = _parts(_VALUES)
+"""The same for an end that leaves the row's scores as they are."""
 # Started and ended are one row; the end alone knows all of it. What a recomputation wrote stays.
 _SESSION = SQL("""
 INSERT INTO sessions AS held ({columns}) VALUES ({values})

@@ -107,7 +107,7 @@ class Promotion:
 
         remark: what people should know of it.
         """
-        rows = [*correction.rollups, *correction.withheld]
+        rows = [*correction.rollups, *(correction.withheld if correction.scored else ())]
         with self._blackboard.session() as connection:
             for partitions in (self._alerts, self._sessions, *self._rollups.of.values()):
                 partitions.forget()  # retention may have dropped one since the last promotion
@@ -118,11 +118,15 @@ class Promotion:
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
                 view_epoch = self._next_epoch(connection, job, log_offset)
-                self._rollups.write(connection, rows, view_epoch=view_epoch)
+                self._rollups.write(
+                    connection, rows, view_epoch=view_epoch, scored=correction.scored
+                )
                 _show(connection, job, correction)
                 alerts = _alerts(connection, correction, view_epoch)
                 withdrawn = _withdraw(connection, job, correction, view_epoch)
-                sessions = replace_sessions(connection, job, correction.sessions, view_epoch)
+                sessions = replace_sessions(
+                    connection, job, correction.sessions, view_epoch, scored=correction.scored
+                )
                 self._advance(
                     connection, job, correction, alerts, view_epoch, log_offset, due_s, remark
                 )
@@ -170,11 +174,11 @@ class Promotion:
 
 
 def _show(connection: psycopg.Connection[Any], job: Claimed, correction: Correction) -> None:
-    """Hide the buckets that are open, and no others."""
+    """Hide the buckets that are open, and no others; of values alone, those that are hidden."""
     hidden: dict[Resolution, list[int]] = {}
     for rows in correction.withheld:
         hidden.setdefault(rows.resolution, []).extend(rows.bucket_us.tolist())
-    hide(connection, job.tenant, job.device_id, hidden)
+    hide(connection, job.tenant, job.device_id, hidden, others=correction.scored)
 
 
 def _alerts(

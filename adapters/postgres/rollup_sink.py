@@ -47,12 +47,16 @@ class RollupTables:
         rollups: list[RollupRows],
         *,
         view_epoch: int = 0,
+        scored: bool = True,
     ) -> None:
-        """Insert or replace the rows, unless those there are of a later view."""
+        """Insert or replace the rows, unless those there are of a later view.
+
+        scored: otherwise a row that is there keeps its scores.
+        """
         grouped = self._by_resolution(rollups)
         if grouped:
             tables = {resolution: partitions.table for resolution, partitions in self.of.items()}
-            upsert(connection, tables, grouped, view_epoch=view_epoch)
+            upsert(connection, tables, grouped, view_epoch=view_epoch, scored=scored)
 
     def forget(self, connection: psycopg.Connection[Any], tenant: str, device_id: str) -> None:
         """Delete a device's rows."""

@@ -24,7 +24,7 @@ _UPSERT: Final = """
 INSERT INTO {table} ({key}, profile, revision, view_epoch, {channels}, {scores})
 SELECT {key}, profile, 0, {view_epoch}, {slices}, {scores}
 FROM unnest({columns}) AS given ({key}, profile, first, last, {scores})
-ON CONFLICT ({key}) DO UPDATE SET (profile, revision, view_epoch, {channels}, {scores})
+ON CONFLICT ({key}) DO UPDATE SET (profile, revision, view_epoch, {replaced})
     = (excluded.profile, excluded.revision, excluded.view_epoch, {new})
 WHERE ({table}.view_epoch, {table}.revision) <= (excluded.view_epoch, excluded.revision)
 """
@@ -38,11 +38,16 @@ def upsert(
     batches: Batches,
     *,
     view_epoch: int,
+    scored: bool,
 ) -> None:
-    """Write rows of any resolutions. Of several of a device and bucket the last counts."""
+    """Write rows of any resolutions. Of several of a device and bucket the last counts.
+
+    scored: whether scores replace those of a row that is there.
+    """
     inserts, given = [], {"view_epoch": view_epoch}
     for resolution, rows in batches.items():
-        inserts.append((resolution, _statement(tables[resolution], resolution)))
+        insert = _statement(tables[resolution], resolution, scored=scored)
+        inserts.append((resolution, insert))
         columns = _columns(_last_of_each(rows))
         given |= {_name(resolution, column): value for column, value in columns.items()}
     if len(inserts) == 1:
@@ -96,13 +101,14 @@ def _last_of_each(batches: list[RollupRows]) -> list[RollupRows]:
     return [rows for rows in kept if len(rows.devices)]
 
 
-def _statement(table: str, resolution: Resolution) -> Composed:
+def _statement(table: str, resolution: Resolution, *, scored: bool) -> Composed:
     def given(column: str) -> Placeholder:
         return Placeholder(_name(resolution, column))
 
     columns = (*_KEY, "profile", "first", "last", *_SCORES)
     slices = [SQL("({})[first:last]").format(given(name)) for name in _CHANNELS]
-    new = [SQL("excluded.{}").format(Identifier(name)) for name in _CHANNELS + _SCORES]
+    replaced = _CHANNELS + (_SCORES if scored else ())
+    new = [SQL("excluded.{}").format(Identifier(name)) for name in replaced]
     return SQL(_UPSERT).format(
         table=Identifier(table),
         key=_listed(_KEY),
@@ -111,6 +117,7 @@ def _statement(table: str, resolution: Resolution) -> Composed:
         view_epoch=Placeholder("view_epoch"),
         slices=SQL(", ").join(slices),
         columns=SQL(", ").join(given(column) for column in columns),
+        replaced=_listed(replaced),
         new=SQL(", ").join(new),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL
 
-from adapters.postgres.presence_rows import SESSION, session_columns
+from adapters.postgres.presence_rows import SESSION, SESSION_VALUES, session_columns
 from fleetpulse.effects import SessionEvent
 from fleetpulse.recompute.job import Claimed
 from fleetpulse.recompute.sessions import SessionCorrection
@@ -21,6 +21,13 @@ ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
 WHERE held.withdrawn OR excluded.ended_at IS NULL AND held.view_epoch = 0
     OR ({held}) IS DISTINCT FROM ({new})
 """).format(**SESSION)
+# Live alone knows the scores of one that runs: it is left to live to end.
+_UNSCORED: Final = SQL("""
+INSERT INTO sessions AS held ({columns}, view_epoch) VALUES ({values}, %s)
+ON CONFLICT (tenant, device_id, started_at, session_id) DO UPDATE SET
+    ({ended}, view_epoch, withdrawn) = ({new}, excluded.view_epoch, false)
+WHERE held.withdrawn OR ({held}) IS DISTINCT FROM ({new})
+""").format(**SESSION_VALUES)
 # Live's sessions by name, because live goes on meanwhile; those of earlier promotions by time.
 _WITHDRAW: Final = """
 UPDATE sessions SET withdrawn = true, view_epoch = %(view_epoch)s
@@ -38,12 +45,18 @@ def replace_sessions(
     job: Claimed,
     correction: SessionCorrection,
     view_epoch: int,
+    *,
+    scored: bool,
 ) -> list[SessionEvent]:
-    """Answers the sessions that are other than before, withdrawn ones too."""
+    """Answers the sessions that are other than before, withdrawn ones too.
+
+    scored: otherwise a row that is there keeps its scores.
+    """
+    statement = _SESSION if scored else _UNSCORED
     written = [
         each
         for each in correction.sessions
-        if connection.execute(_SESSION, (*session_columns(each), view_epoch)).rowcount
+        if connection.execute(statement, (*session_columns(each), view_epoch)).rowcount
     ]
     asked = {
         "view_epoch": view_epoch,

@@ -17,7 +17,7 @@ DELETE FROM {table} WHERE tenant = %(tenant)s AND device_id = %(device_id)s AND 
 _HIDE: Final = """
 UPDATE {table} SET withheld = bucket = ANY(SELECT epoch_us(unnest(%(hidden)s::bigint[])))
 WHERE tenant = %(tenant)s AND device_id = %(device_id)s
-    AND (withheld OR bucket = ANY(SELECT epoch_us(unnest(%(hidden)s::bigint[]))))
+    AND (withheld OR %(others)s AND bucket = ANY(SELECT epoch_us(unnest(%(hidden)s::bigint[]))))
 """
 
 
@@ -26,13 +26,17 @@ def hide(
     tenant: str,
     device_id: str,
     buckets: Mapping[Resolution, list[int]],
+    *,
+    others: bool = True,
 ) -> None:
     """These of a device and no others; by their starts in epoch microseconds. Without any, what
     was hidden is shown as far as it goes: its job has ended.
+
+    others: also those that are not hidden yet.
     """
     for resolution in LEVELS:
         hidden = buckets.get(resolution, [])
-        asked = {"tenant": tenant, "device_id": device_id, "hidden": hidden}
+        asked = {"tenant": tenant, "device_id": device_id, "hidden": hidden, "others": others}
         for statement in (_DROP, _HIDE):
             table = Identifier(f"rollup_{resolution}")
             connection.execute(SQL(statement).format(table=table), asked)

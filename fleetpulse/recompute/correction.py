@@ -46,6 +46,9 @@ class Correction:
     """What begins earlier stays as it was: the runs lack records of it. 0: they have all."""
     open_until_us: int
     """When something touched that is open can end at the earliest; 0: nothing is."""
+    scored: bool
+    """False: of values alone. Scores, alerts and score statistics stay as live made them, so no
+    bucket is withheld that is not yet: live's would be refused with its scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,10 @@ def compare(
 
     reach_us: how far behind a sample it still touches a window.
     exact_from_us: both runs lack records from before it; buckets that begin earlier, and alerts
-    that were raised earlier, stay as they are. gap_us: see `compare_sessions`.
+    that were raised earlier, stay as they are. gap_us: see `compare_sessions`. Ledgers without
+    scores give a correction of values alone.
     """
+    scored = after.scored
     settled_us = next_.settled_us
     raised = TimeRange(max(touched.from_us, exact_from_us), max(touched.to_us, settled_us + 1))
     reached = TimeRange(touched.from_us, min(touched.to_us, next_.newest_us + reach_us))
@@ -122,15 +127,16 @@ def compare(
         alerts=alerts,
         alerts_changed=frozenset(x for x, life in ids.items() if before.alerts.get(x) != life),
         alerts_before=list(before.alerts),
-        alert_range=raised,
+        alert_range=raised if scored else TimeRange(0, 0),
         sessions=sessions,
         scores=changed_scores(before.scores, after.scores),
         seconds=[rows for rows in changed if rows.resolution == "second"],
         minutes=_exact([rows for rows in changed if rows.resolution == "minute"], exact_from_us),
-        complete=not open_until_us and _same_alert_state(live, next_),
+        complete=not open_until_us and (not scored or _same_alert_state(live, next_)),
         settled_us=settled_us,
         exact_from_us=exact_from_us,
         open_until_us=min(open_until_us, default=0),
+        scored=scored,
     )
 
 

@@ -1,8 +1,8 @@
 """What one run said about one device, as far as a range of time touches it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Ledger:
     alerts: dict[str, AlertLife] = field(default_factory=dict)
     sessions: dict[str, SessionEvent] = field(default_factory=dict)
     """The newest event of each: how it began, or all of it."""
+    scored: bool = True
+    """False: without all that scores made."""
 
     def take(self, effects: Effects) -> None:
         """Keep what is this device's and touched by the range; all alerts and sessions."""
@@ -84,6 +86,15 @@ class Ledger:
         part.take(Effects(scores=self.scores, rollups=self.rollups))
         return part
 
+    def without_scores(self) -> "Ledger":
+        """What the values alone make of it."""
+        rollups = [_unscored(rows) for rows in self.rollups]
+        sessions = {
+            name: replace(each, summary=each.summary and replace(each.summary, **_NO_SCORES))
+            for name, each in self.sessions.items()
+        }
+        return replace(self, scores=[], rollups=rollups, alerts={}, sessions=sessions, scored=False)
+
     def _touched(self, rows: Rows, start_us: np.ndarray, end_us: np.ndarray) -> list[Rows]:
         mine = np.fromiter((key == self.key for key in rows.devices), bool, len(rows.devices))
         mine &= (start_us < self.touched.to_us) & (
@@ -91,6 +102,19 @@ class Ledger:
         )
         keep = np.flatnonzero(mine)
         return [taken(rows, keep)] if len(keep) else []
+
+
+_NAN = float("nan")
+_NO_SCORES: dict[str, Any] = {
+    "score_count": 0,
+    "score_over": 0,
+    **dict.fromkeys(("score_min", "score_max", "score_mean", "score_std"), _NAN),
+}
+
+
+def _unscored(rows: RollupRows) -> RollupRows:
+    columns = {name: np.full_like(getattr(rows, name), value) for name, value in _NO_SCORES.items()}
+    return replace(rows, **columns)
 
 
 def changed_scores(before: Iterable[ScoreRows], after: Iterable[ScoreRows]) -> list[ScoreRows]:

@@ -72,6 +72,14 @@ def warm_up_us(profile: Profile) -> int:
     return slots * profile.period_ns // 1000 + round(rule.dedup_s * 1e6)
 
 
+def learning_us(profile: Profile) -> int:
+    """Event time in which a scorer that learns says nothing."""
+    if profile.model is not None:
+        return 0
+    slots = profile.zscore.warmup_windows * profile.window.hop
+    return slots * profile.period_ns // 1000
+
+
 def open_buckets(touched: TimeRange, settled_us: int) -> list[tuple[Resolution, int]]:
     """Touched minutes, hours and days that had not ended at `settled_us`."""
     return [

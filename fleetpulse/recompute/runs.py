@@ -12,7 +12,13 @@ from fleetpulse.recompute.correction import FOREVER_US, Correction, RunEnd, comp
 from fleetpulse.recompute.history import History, Life
 from fleetpulse.recompute.job import Wanted
 from fleetpulse.recompute.ledger import Ledger
-from fleetpulse.recompute.ranges import TimeRange, begin_log_time_us, reach_us, warm_up_us
+from fleetpulse.recompute.ranges import (
+    TimeRange,
+    begin_log_time_us,
+    learning_us,
+    reach_us,
+    warm_up_us,
+)
 from fleetpulse.recompute.repair import Repair, Watch, unwatched
 from fleetpulse.recompute.sessions import gap_us
 from fleetpulse.rerun import Turn
@@ -83,24 +89,34 @@ class NextRun:
             device.finish(silent=self._live.silent(key))
         return {key: device.ledger for key, device in self._devices.items()}
 
-    def corrections(self, from_us: int) -> dict[bytes, Correction]:
+    def corrections(
+        self, from_us: int, older: frozenset[bytes] = frozenset()
+    ) -> dict[bytes, Correction]:
         """What to promote, once all is taken; nothing for a device that the span does not have.
 
-        from_us: log time at which the span begins; 0: with the log.
+        from_us: log time at which the span begins; 0: with the log. older: devices that were heard
+        before it. Of those that learn, these runs do not have the state that live had: what scores
+        made stays live's, unless a job wants a profile that live did not have there.
         """
         found: dict[bytes, Correction] = {}
         for key, device in self._devices.items():
             end = device.finish(silent=self._live.silent(key))
-            first = device.lives[0].profile
-            exact_us = round(first.future_bound_s * 1e6) + warm_up_us(first)
-            before = self._live.ledgers[key].within(device.touched)
+            first, live_lives = device.lives[0].profile, self._live.history.lives[key]
+            before, after = self._live.ledgers[key].within(device.touched), device.ledger
+            exact_us = round(first.future_bound_s * 1e6)
+            if key not in older or first.model is not None:
+                exact_us += warm_up_us(first)
+            elif first != live_lives[0].profile:
+                exact_us += warm_up_us(first) + learning_us(first)
+            else:
+                before, after = before.without_scores(), after.without_scores()
             found[key] = compare(
                 device.touched,
                 device.reach_us,
                 from_us + exact_us if from_us else 0,
-                gap_us(life.profile for life in device.lives + self._live.history.lives[key]),
+                gap_us(life.profile for life in device.lives + live_lives),
                 before,
-                device.ledger,
+                after,
                 self._live.end(key),
                 end,
             )

@@ -129,9 +129,7 @@ class Plant:
     def marked(self) -> None:
         """A controller notices what is late."""
         controller = self.controller()
-        deadline = time.monotonic() + 20
-        while not controller.collect(0.2):
-            assert time.monotonic() < deadline, "late records do not arrive"
+        collect(controller)
         controller.close()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -182,6 +180,13 @@ class Plant:
 
     def jobs(self) -> list[tuple[Any, ...]]:
         return self.rows("SELECT state, passes, view_epoch, error FROM recompute_jobs ORDER BY 1")
+
+
+def collect(controller: Controller) -> None:
+    """Until late records have come."""
+    deadline = time.monotonic() + 20
+    while not controller.collect(0.2):
+        assert time.monotonic() < deadline, "late records do not arrive"
 
 
 def a_plant(kafka: KafkaSettings, database: PostgresSettings, ends: ExitStack) -> Plant:

@@ -1,6 +1,6 @@
 """How far back a worker reads: as far as what it finds needs, where the log reaches back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -68,6 +68,9 @@ class Board(Blackboard):
 
     def session_begin(self, job: Claimed, profile: Profile | None) -> int | None:
         return self._begin_us
+
+    def heard_before(self, jobs: Sequence[Claimed], log_time_us: int) -> frozenset[bytes]:
+        return frozenset()
 
 
 def at_us(hour: float) -> int:

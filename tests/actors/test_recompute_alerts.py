@@ -1,6 +1,7 @@
 """Late data in alerts that are open while they are computed anew, on real Kafka and PostgreSQL."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Machine:
     def sends(self, begin: int, end: int) -> None:
         """These slots, without the gap."""
         cuts = [begin, *[x for x in (self.gap, self.gap + MISSING) if begin < x < end], end]
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in pairwise(cuts):
             if first != self.gap:
                 self._block(first, last)
 
