@@ -4,12 +4,18 @@ A partition never skips: whatever would lose or repeat effects stops it, with th
 """
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from actors.partitions import OwnedPartition, SinkPosition
 from fleetpulse.errors import PartitionStopped
 from fleetpulse.ports import Claim, SnapshotStore
 from fleetpulse.snapshot import RESULT_VERSIONS, PartitionSnapshot
+
+CONFIRM_S: Final = 10.0
+"""A leader that was replaced while it stood still answers from its own log until it hears so."""
+_ASK_AGAIN_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,31 @@ class LogBounds:
     topic_id: str
     low: int
     high: int
+
+
+Bounds = Callable[[Sequence[int]], Mapping[int, LogBounds]]
+
+
+def confirmed(
+    bounds: Bounds, written: Mapping[int, int], stopped: Callable[[float], bool]
+) -> Mapping[int, LogBounds]:
+    """Bounds of the partitions in `written`: offsets up to which effects of them were written.
+
+    A log that ends before is asked again for a while before it is believed. stopped: waits for so
+    many seconds, or until the shard is stopped, which it answers.
+    """
+    deadline_s = time.monotonic() + CONFIRM_S
+    while True:
+        found = bounds(list(written))
+        short = any(found[partition].high < offset for partition, offset in written.items())
+        if not short or time.monotonic() > deadline_s or stopped(_ASK_AGAIN_S):
+            return found
+
+
+def written_until(snapshot: PartitionSnapshot | None, claims: Mapping[str, Claim]) -> int:
+    """The newest offset that the snapshot or a sink has of a partition."""
+    sinks = [claim.next_offset or 0 for claim in claims.values()]
+    return max([snapshot.next_offset if snapshot else 0, *sinks])
 
 
 def resume(

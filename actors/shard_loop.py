@@ -19,7 +19,15 @@ from actors.memory import Slack
 from actors.meter import Meter
 from actors.partitions import Ownership
 from actors.quarantine import Quarantine
-from actors.recovery import LogBounds, loaded, other_version, restored, resume
+from actors.recovery import (
+    Bounds,
+    confirmed,
+    loaded,
+    other_version,
+    restored,
+    resume,
+    written_until,
+)
 from actors.snapshotter import Snapshotter
 from actors.step_size import StepSize
 from actors.trace import Tracer
@@ -41,7 +49,6 @@ _VIEW_ATTEMPTS = 3
 NO_RECORDS = RecordBatch(
     np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64), [], []
 )
-Bounds = Callable[[Sequence[int]], Mapping[int, LogBounds]]
 Pauses = Callable[[], Mapping[int, PartitionPause]]
 """Which partitions a person has paused."""
 
@@ -268,13 +275,14 @@ class ShardLoop:
         """
         claims = self._commit.claim(partitions)
         found = {partition: loaded(self._parts.snapshots, partition) for partition in partitions}
-        bounds = self._parts.bounds(partitions)
+        mine = {p: {name: claimed[p] for name, claimed in claims.items()} for p in partitions}
+        written = {p: written_until(snapshot, mine[p]) for p, (snapshot, _) in found.items()}
+        bounds = confirmed(self._parts.bounds, written, self._stopping.wait)
         start: dict[int, int] = {}
         for partition, (snapshot, load_s) in found.items():
             self._ownership.stopped.pop(partition, None)
-            mine = {name: claimed[partition] for name, claimed in claims.items()}
             try:
-                own = resume(partition, snapshot, mine, bounds[partition])
+                own = resume(partition, snapshot, mine[partition], bounds[partition])
             except PartitionStopped as stopped:
                 self._refuse(stopped)
                 continue

@@ -12,8 +12,8 @@ from actors.partition_keeper import PartitionKeeper
 from actors.partitions import Ownership
 from actors.pause_watch import PauseWatch
 from actors.quarantine import Quarantine
-from actors.recovery import LogBounds
-from actors.shard_loop import Bounds, ShardLoop, ShardParts
+from actors.recovery import Bounds, LogBounds
+from actors.shard_loop import ShardLoop, ShardParts
 from actors.sink_writer import SinkWriter
 from actors.snapshotter import Snapshotter
 from actors.status import shard_status
