@@ -233,6 +233,8 @@ def test_a_profile_is_not_applied_to_the_time_in_which_it_learns(dsn: str) -> No
     plant.live()
     before = plant.scores()
     plant.recomputed(cause="profile")
-    assert plant.job()[1:] == (1, "")
+    state, passes, error = plant.job()
+    assert (state, passes) == ("failed", 0)
+    assert error.startswith("all of it"), "whoever asked is told"
     assert plant.scores() == before
     assert plant.rows("SELECT view_epoch FROM rollup_hour WHERE view_epoch > 0") == []
