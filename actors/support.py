@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from actors.rerun import Again, Span
+from actors.rerun import SLACK_US, Again, Span
 from adapters.kafka.corrections import corrections
 from adapters.kafka.range_reader import RangeReader
 from adapters.postgres.blackboard import Blackboard
@@ -120,9 +120,19 @@ class Support:
         for batch in again.records(span, keys):
             next_.take(batch)
             lease.hold()
-        older = self.blackboard.heard_before(jobs, span.from_us) if span.from_us else frozenset()
-        found = next_.corrections(span.from_us, older)
+        complete_us = self._complete_from_us(span)
+        older = self.blackboard.heard_before(jobs, complete_us) if complete_us else frozenset()
+        found = next_.corrections(complete_us, older)
         return found, next_.short(span.from_us, found)
+
+    def _complete_from_us(self, span: Span) -> int:
+        """Log time from which on nothing is missing; 0: no record came before the span.
+
+        A topic that was made anew begins as one that retention has cut.
+        """
+        if span.from_us or not self.blackboard.earlier_log(self.topic_id, span.partition):
+            return span.from_us
+        return self.log.time_at(span.partition, span.begin) + SLACK_US
 
     def conclude(self, jobs: list[Claimed], found: Mapping[bytes, Correction], end: int) -> None:
         """Step 4: promote each job, or end it where nothing is left to compute."""

@@ -76,6 +76,10 @@ SELECT min(next_offset) FROM progress
 WHERE topic_id = %s AND partition = %s AND sink IN ('alerts', 'rollups')
 HAVING count(next_offset) = 2
 """
+_EARLIER_LOG: Final = """
+SELECT EXISTS (SELECT FROM progress
+    WHERE sink = 'alerts' AND topic_id <> %s AND partition = %s AND next_offset > 0)
+"""
 # Sessions of a device seldom overlap: of many, the newest few decide.
 _SESSION_BEGIN: Final = """
 SELECT (extract(epoch FROM min(started_at)) * 1000000)::bigint FROM (
@@ -213,6 +217,12 @@ class Blackboard:
         with self.session() as connection:
             row = connection.execute(_LIVE, (topic_id, partition)).fetchone()
             return row[0] if row else None
+
+    def earlier_log(self, topic_id: str, partition: int) -> bool:
+        """Whether live has written of another telemetry topic before this one."""
+        with self.session() as connection:
+            row = connection.execute(_EARLIER_LOG, (topic_id, partition)).fetchone()
+            return bool(row and row[0])
 
     def session_begin(self, job: Claimed, profile: Profile | None) -> int | None:
         """When the first session started that reaches into the job's range, if it has any."""

@@ -9,6 +9,8 @@ from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.controls import publish
 from adapters.postgres.blackboard import RECREATED
 from fleetpulse.engine import Engine, PartitionState
+from fleetpulse.recompute.job import Mark
+from fleetpulse.recompute.ranges import TimeRange
 from fleetpulse.telemetry_pb2 import Assignment
 from tests.actors.plant import HOUR, NEXT_DAY, PARTITION, PARTITIONS, PROFILE, Plant
 
@@ -50,7 +52,26 @@ def test_jobs_end_with_their_log_and_the_new_one_has_its_own(plant: Plant, compu
     assert found[0][3] == RECREATED
     assert plant.rows(hidden) == [(0,)], "what no job will show again is hidden"
     plant.support().work()
-    assert [each[:2] for each in plant.jobs()] == [("failed", passes), ("promoted", 1)]
+    of_new, of_old = sorted(each[3] for each in plant.jobs())
+    assert of_old == RECREATED
+    assert of_new.startswith("all of it stays"), "it waits, or took the log for one that has all"
+
+
+def test_what_an_earlier_log_had_corrected_stays(plant: Plant) -> None:
+    plant.send(*[n for n in HOUR if n not in (100, 300)], *NEXT_DAY, 100, 300)
+    plant.live()
+    plant.marked()
+    plant.support().work()
+    assert plant.rows("SELECT count(*) FROM alerts WHERE view_epoch > 0 AND NOT withdrawn")[0][0]
+    begin_anew(plant)
+    plant.send(NEXT_DAY[0] + 100)
+    plant.live()
+    view = plant.view()
+    past = TimeRange(plant.t0_us, plant.t0_us + 3_600_000_000)
+    plant.mark(Mark("person:1", "default", "pump-1", past, "person"))
+    assert plant.support().work() == 1
+    assert ("failed", 0) in [each[:2] for each in plant.jobs()]
+    assert plant.view() == view, "what is not in the new log was withdrawn"
 
 
 def test_a_late_record_that_nobody_had_read_of_the_old_log_does_not_wait_for_ever(
