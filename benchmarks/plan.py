@@ -43,6 +43,8 @@ class LoadPlan:
     gather_ms: float = 2.0
     """So long a sender gathers frames that are due; over HTTP they share requests."""
     seed: int = 1
+    late: float = 0.0
+    """Share of frames that come after the lateness bound."""
     ahead_mb: int = 0
     """Memory for frames that are made before the load begins: making them takes CPU from others."""
 
@@ -113,6 +115,7 @@ class LoadPlan:
         transport = TransportPlan(
             reordered=self.disorder,
             duplicated=self.duplicates,
+            late=self.late,
             lateness_s=self.lateness_ms / 1000,
         )
         spec = FleetSpec(

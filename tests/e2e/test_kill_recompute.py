@@ -1,77 +1,153 @@
-"""`kill -9` of the recomputation's processes: another carries on, and the view is what it was."""
+"""`kill -9` of the recomputation's processes while shards' late records become a view.
 
-import asyncio
+Another carries on, and in the end the view is as if nothing had come too late.
+"""
+
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
+from confluent_kafka import Message
 
-from adapters.postgres.jobs import PostgresJobs
-from fleetpulse.recompute.job import Mark
-from fleetpulse.recompute.ranges import TimeRange
-from fleetpulse.recompute.requests import JobRow
-from fleetpulse.settings import RecomputeSettings, Settings
+from adapters.kafka.decode import decode_rejected
+from benchmarks import emitted
+from benchmarks.check import check
+from benchmarks.offline import compare
+from benchmarks.offline.compare import Finding, compare_once
+from benchmarks.offline.outcome import Outcome, compute
+from benchmarks.topics import read_log, read_to_end
+from fleetpulse.identity import DeviceKey
+from fleetpulse.settings import KafkaSettings, RecomputeSettings, Settings
 from tests.e2e.conftest import StartShards
 from tests.e2e.load import Load, run
 
-DEVICES = 40
+LOAD = Load(devices=40, seconds=12, late=0.03)
 KILLS = ("ray::_support", "ray::RecomputeActor", "ray::_support")
-PROMOTED_LIMIT_S = 90
-VIEW = """
-SELECT tenant, device_id, bucket::text, count::text, min::text, max::text, mean::text, std::text,
-    score_count, score_max::text, score_mean::text
-FROM rollup_minute WHERE NOT withheld ORDER BY 1, 2, 3
-"""
+LIMIT_S = 90
+JOBS = "SELECT tenant, device_id, from_us, to_us, needs_offset FROM recompute_jobs"
+CORRECTED = "SELECT tenant, device_id FROM rollup_minute WHERE view_epoch > 0 AND NOT withheld"
+COMPUTING = "SELECT FROM recompute_jobs WHERE state = 'computing' AND lease_until > now() LIMIT 1"
+WAITING = (
+    "SELECT device_id, state, error FROM recompute_jobs"
+    " WHERE passes = 0 AND state <> 'failed' OR state = 'computing'"
+    " UNION ALL SELECT topic, 'untold', '' FROM recompute_outbox"
+)
+
+
+Ranges = dict[tuple[Any, ...], tuple[Any, ...]]
+"""Tenant and device -> begin and end in event time, and the offset behind the last record."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    quick = RecomputeSettings(delay_s=0, lease_s=2)
-    return settings.model_copy(update={"recompute": quick})
+    """Marks wait until the test asks for them."""
+    patient = RecomputeSettings(delay_s=3600, lease_s=2)
+    return settings.model_copy(update={"recompute": patient})
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_killed_recomputation_is_carried_on(
     settings: Settings, start_shards: StartShards, tmp_path: Path
 ) -> None:
     start_shards(1)
-    run(settings, tmp_path, Load(devices=DEVICES, seconds=12), lambda: None)
+    run(settings, tmp_path, LOAD, lambda: None)
     assert settings.postgres.dsn is not None
-    dsn = settings.postgres.dsn.get_secret_value()
-    before = view(dsn)
-    assert {row[1] for row in before}, "a minute has ended"
+    with psycopg.connect(settings.postgres.dsn.get_secret_value(), autocommit=True) as database:
+        due = late_ranges(settings.kafka)
+        assert len(due) > LOAD.devices / 2
+        until(lambda: marked(database) == due, "every late record is marked")
+        orderly = orderly_outcome(settings)
+        assert rollups_wrong(database, orderly), "live's view lacks what was late"
 
-    jobs = asyncio.run(mark_all(settings, dsn, {(row[0], row[1]) for row in before}))
-    for name in KILLS:
-        victim = await_process(name)
-        victim.kill()
-        victim.wait(10)
+        database.execute("UPDATE recompute_jobs SET due_at = now()")
+        for name in KILLS:
+            kill(database, name)
+        until(lambda: not rows(database, WAITING), "every job is promoted and told")
 
-    for job in asyncio.run(await_promoted(settings, dsn, jobs)):
-        assert job.passes, f"{job.device_id}: {job.state} {job.error}"
-    wrong = [pair for pair in zip(before, view(dsn), strict=True) if pair[0] != pair[1]]
-    assert not wrong, (
-        f"what was right stays as it is, but: {wrong[0]} ({len(wrong)} of {len(before)})"
+        assert not rollups_wrong(database, orderly)
+        expected = emitted.expected_alert_rows(orderly.alerts)
+        assert {key for key, _ in emitted.alert_rows(database)} == expected.keys()
+        report, _ = check(settings)
+        assert report.equal, "\n".join(report.lines())
+        assert len(set(rows(database, CORRECTED))) > LOAD.devices / 2
+        passes = "SELECT j.view_epoch, v.view_epoch, passes FROM recompute_jobs j"
+        for promoted in rows(
+            database, f"{passes} JOIN recompute_views v USING (tenant, device_id)"
+        ):
+            assert len(set(promoted)) == 1, "each pass was promoted once"
+
+
+def rows(database: psycopg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
+    return database.execute(query.encode()).fetchall()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {LIMIT_S} s: {what}"
+        time.sleep(0.1)
+
+
+def late_ranges(kafka: KafkaSettings) -> Ranges:
+    """What the shards found late."""
+    found: Ranges = {}
+
+    def take(message: Message) -> None:
+        late = decode_rejected(message.value() or b"")
+        name = DeviceKey.decode(late.key)
+        from_us, to_us, offset = found.get(name, (late.first_us, 0, 0))
+        found[name] = (
+            min(from_us, late.first_us),
+            max(to_us, late.last_us + 1),
+            max(offset, late.offset + 1),
+        )
+
+    read_to_end(kafka, "telemetry.late", take)
+    return found
+
+
+def marked(database: psycopg.Connection[Any]) -> Ranges:
+    """What the controller made of it."""
+    return {each[:2]: each[2:] for each in rows(database, JOBS)}
+
+
+def orderly_outcome(settings: Settings) -> Outcome:
+    """As if nothing had come too late."""
+    log, _ = read_log(settings.kafka)
+    return compute(log, settings.model.folder, after_recompute=True)
+
+
+def rollups_wrong(database: psycopg.Connection[Any], orderly: Outcome) -> list[Finding]:
+    """Minutes, hours and days that are not as they should be."""
+    expected = {key: row for key, row in orderly.rollups.items() if key[1] > 1}
+    assert expected, "a minute has ended"
+    return compare_once(
+        expected,
+        emitted.rollup_rows(database),
+        compare.rollup_name,
+        compare.rollup_difference,
     )
 
 
-def view(dsn: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        return connection.execute(VIEW).fetchall()
+def kill(database: psycopg.Connection[Any], name: str) -> None:
+    """A process that does this, while jobs are computed."""
+    victims: list[psutil.Process] = []
 
+    def found() -> bool:
+        victims[:] = [
+            each
+            for each in psutil.Process().children(recursive=True)
+            if title(each).startswith(name)
+        ]
+        return bool(victims and rows(database, COMPUTING))
 
-def await_process(name: str) -> psutil.Process:
-    """A process below this one that does this."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for process in psutil.Process().children(recursive=True):
-            if title(process).startswith(name):
-                return process
-        time.sleep(0.02)
-    raise AssertionError(f"no {name} is at work")
+    until(found, f"{name} is at work")
+    victims[0].kill()
+    victims[0].wait(10)
 
 
 def title(process: psutil.Process) -> str:
@@ -79,33 +155,3 @@ def title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-async def mark_all(settings: Settings, dsn: str, devices: set[tuple[str, str]]) -> list[int]:
-    """All of the past, of each device."""
-    now_us = time.time_ns() // 1000
-    past = TimeRange(now_us - 3_600_000_000, now_us)
-    marks = [
-        Mark(f"test:{number}", tenant, device, past, "person")
-        for number, (tenant, device) in enumerate(sorted(devices))
-    ]
-    jobs = PostgresJobs(dsn, partitions=settings.kafka.partitions)
-    try:
-        return await jobs.mark(marks)
-    finally:
-        await jobs.close()
-
-
-async def await_promoted(settings: Settings, dsn: str, ids: list[int]) -> list[JobRow]:
-    """The jobs, once each was promoted; later ones of an hour that is still open may follow."""
-    deadline = time.monotonic() + PROMOTED_LIMIT_S
-    jobs = PostgresJobs(dsn, partitions=settings.kafka.partitions)
-    try:
-        while True:
-            found = [each for job_id in ids if (each := await jobs.job("default", job_id))]
-            if all(job.passes or job.state == "failed" for job in found):
-                return found
-            assert time.monotonic() < deadline, [f"{job.device_id} {job.state}" for job in found]
-            await asyncio.sleep(0.1)
-    finally:
-        await jobs.close()
