@@ -1,5 +1,9 @@
 """A partition that a person has paused: its shard keeps it, fetches nothing, goes on later."""
 
+import time
+from collections.abc import Callable
+
+from actors.shard_loop import ShardLoop
 from actors.status import shard_status
 from fleetpulse.ports import PartitionPause
 from tests.actors.incarnations import World
@@ -15,11 +19,7 @@ def test_a_paused_partition_waits_and_loses_nothing() -> None:
     world.pauses = {0: PAUSE}
     loop, reader, close = world.incarnation()
     ownership = loop._parts.ownership
-    # as long as it takes to be at the other's end
-    for _ in range(1000):
-        loop.turn()
-        if ownership.owned[1].next_offset == len(world.log.records[1]):
-            break
+    turn_until(loop, lambda: ownership.owned[1].next_offset == len(world.log.records[1]))
     assert ownership.owned[0].next_offset == 0, "records of a paused partition were taken"
     status = shard_status(
         loop._meter, loop._engine, ownership, loop._commit,
@@ -30,14 +30,19 @@ def test_a_paused_partition_waits_and_loses_nothing() -> None:
     assert "ada" in status.partitions[0].remedy
     assert status.partitions[0].lag == len(world.log.records[0])
     world.pauses = {}
-    for _ in range(1000):
-        loop.turn()
-        if world.finished:
-            break
+    turn_until(loop, lambda: world.finished)
     close()
     reader.close()
     expected = per_device(feed(fresh_engine(), log.batch()))
     assert per_device(world.written()) == expected
+
+
+def turn_until(loop: ShardLoop, reached: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    loop.turn()
+    while not reached():
+        assert time.monotonic() < deadline_s, "it does not go on"
+        loop.turn()
 
 
 def test_a_pause_holds_for_the_next_incarnation() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from actors.rewind import pasts, rewind
 from actors.written import put
@@ -71,11 +72,11 @@ class DatabaseWorld(World):
             return dict(connection.execute(query, (name,)).fetchall())
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All that readers see."""
-        with psycopg.connect(self.dsn) as connection:
+        """All that readers see of the log; when it was written is no result of it."""
+        with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
             return {
                 table: [
-                    tuple(map(repr, row))
+                    tuple(repr(value) for name, value in row.items() if name != "committed_at")
                     for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4")
                 ]
                 for table in TABLES

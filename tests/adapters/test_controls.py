@@ -66,7 +66,7 @@ def test_every_partition_gets_the_profile_and_its_assignment(settings: KafkaSett
 def test_publishing_again_changes_nothing(settings: KafkaSettings) -> None:
     publish(settings, [PUMP], [ALL])
     assert publish(settings, [PUMP], [ALL]) == []
-    assert {len(state.seen) for state in states(settings)} == {2}
+    assert {len(state.lasting) for state in states(settings)} == {2}
 
 
 def test_an_earlier_assignment_can_be_returned_to(settings: KafkaSettings) -> None:
@@ -80,18 +80,18 @@ def test_an_earlier_assignment_can_be_returned_to(settings: KafkaSettings) -> No
 def test_a_later_publication_repeats_the_earlier_ones(settings: KafkaSettings) -> None:
     """Retention may have taken them from telemetry."""
     publish(settings, [PUMP], [ALL])
-    before = states(settings)[0].seen
+    before = states(settings)[0].lasting
     publish(settings, [PUMP_2], [])
     config = consumer_config(settings, client_id="check", group="check")
     consumer = Consumer(config)
     consumer.assign([TopicPartition(settings.topic("telemetry"), 0, 2)])
     again = ControlState()
-    while len(again.seen) < 3:
+    while len(again.lasting) < 3:
         message = consumer.poll(5)
         assert message is not None, "not every control came again"
         again.apply(message.value() or b"")
     consumer.close()
-    assert list(again.seen)[:2] == list(before)
+    assert list(again.lasting)[:2] == list(before)
 
 
 def test_a_follower_gets_each_control_once_and_what_comes_later(settings: KafkaSettings) -> None:
