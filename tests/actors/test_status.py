@@ -30,5 +30,5 @@ def test_a_snapshots_age_begins_when_it_is_valid() -> None:
     assert of_partition(loop, 0).snapshot_age_s < 100
     own.busy_s = 0.75
     assert of_partition(loop, 0).replay_s == 0.75
-    close()
     reader.close()
+    close()
