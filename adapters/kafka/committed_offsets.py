@@ -16,7 +16,16 @@ from fleetpulse.settings import KafkaSettings
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 _ACTION: Final = "read committed offsets"
-_UNSTABLE_WAIT_S: Final = 0.02
+_WAIT_S: Final = 0.02
+_PASSING: Final = {
+    # Of a transaction that is about to end.
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    # The coordinator has moved; the library looks for it after it has said so.
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError._WAIT_COORD,
+}
 
 
 class CommittedOffsets:
@@ -39,22 +48,24 @@ class CommittedOffsets:
         """By partition, without those that have none; raises BrokerUnavailable."""
         deadline_s = time.monotonic() + timeout_s
         while True:
-            found = self._read(partitions, max(deadline_s - time.monotonic(), _UNSTABLE_WAIT_S))
-            failed = next((each.error for each in found if each.error), None)
-            if failed is None:
-                return {each.partition: each.offset for each in found if each.offset >= 0}
-            unstable = failed.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
-            if not unstable or time.monotonic() > deadline_s:
-                raise meaning_of(failed, _ACTION)
-            time.sleep(_UNSTABLE_WAIT_S)
+            answer = self._read(partitions, max(deadline_s - time.monotonic(), _WAIT_S))
+            if not isinstance(answer, KafkaError):
+                return answer
+            if answer.code() not in _PASSING or time.monotonic() > deadline_s:
+                raise meaning_of(answer, _ACTION)
+            time.sleep(_WAIT_S)
 
-    def _read(self, partitions: Sequence[int], timeout_s: float) -> list[TopicPartition]:
+    def _read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int] | KafkaError:
         places = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
-            found: list[TopicPartition] = self._consumer.committed(places, timeout_s)
+            found = self._consumer.committed(places, timeout_s)
         except KafkaException as error:
-            raise meaning_of(error, _ACTION) from error
-        return found
+            failed: KafkaError = error.args[0]
+            return failed
+        for each in found:
+            if each.error:
+                return each.error
+        return {each.partition: each.offset for each in found if each.offset >= 0}
 
     def close(self) -> None:
         """Disconnect."""
