@@ -58,12 +58,8 @@ class SinkWriter:
         backlog_max: int,
         urgent: Callable[[Effects], bool] = lambda _: False,
         written: Written = lambda _effects, _advance: None,
-        is_stuck: Callable[[], bool] = lambda: False,
     ) -> None:
-        """interval_s: least time between writes that are not urgent. written: after each write.
-
-        is_stuck: whether the sink waits for what will never come; the shard then gives up.
-        """
+        """interval_s: least time between writes that are not urgent. written: after each write."""
         self.name = sink.name
         self.done: dict[int, int] = {}
         """Per partition, the offset up to which the sink has every effect."""
@@ -75,7 +71,6 @@ class SinkWriter:
         self._backlog_max = backlog_max
         self._urgent = urgent
         self._written = written
-        self._is_stuck = is_stuck
         self._changed = Condition()
         self._waiting: list[_Waiting] = []
         self._claims: list[tuple[Sequence[int], Future[dict[int, Claim]]]] = []
@@ -144,13 +139,11 @@ class SinkWriter:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(0 if self._is_stuck() else timeout_s)
+        self._thread.join(timeout_s)
 
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
-        if self._is_stuck():
-            raise RetryLater(f"sink {self.name}: a call does not return, whatever its time limit")
 
     def _run(self) -> None:
         try:

@@ -224,7 +224,6 @@ def _writers(
             interval_s=settings.kafka_commit_interval_ms / 1000,
             backlog_max=backlog_max,
             written=kafka_written,
-            is_stuck=sinks.kafka.is_stuck,
         ),
         SinkWriter(
             sinks.rollups,

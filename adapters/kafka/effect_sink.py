@@ -6,11 +6,11 @@ from a member that has lost its partitions, so they are sent also when there are
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from adapters.kafka.bounded_call import Forgotten, bounded
 from adapters.kafka.client import (
     ANSWER_TIMEOUT_MS,
     REJECTED_BYTES_MAX,
@@ -55,8 +55,6 @@ _STALE: Final = {
     KafkaError.REBALANCE_IN_PROGRESS,
 }
 _QUEUE_WAIT_S: Final = 0.1
-_FORGOTTEN_S: Final = 1.0
-"""A call that returns so long after its time limit never will."""
 
 Row = tuple[str, int, bytes, bytes, Headers | None]
 """Topic, partition, key, value, headers."""
@@ -90,7 +88,6 @@ class KafkaEffectSink:
         self._claims: dict[int, Claim] = {}
         self._unclear: dict[int, Advance] = {}
         """Of a transaction whose commit was not answered: it is committed, or will be aborted."""
-        self._due_s: float | None = None
         self._offsets = CommittedOffsets(settings, client_id=f"{client_id}-offsets", group=GROUP)
         self._producer: Producer | None = None
         self._config = {
@@ -134,19 +131,17 @@ class KafkaEffectSink:
             for row in self._rows(effects):
                 self._produce(producer, *row)
             offsets = [self._position(each, step.next_offset) for each, step in advance.items()]
-            timeout_s = self._transaction_timeout_s
-            with self._bounded(timeout_s):
-                producer.send_offsets_to_transaction(offsets, membership.metadata, timeout_s)
+            self._bounded(
+                lambda timeout_s: producer.send_offsets_to_transaction(
+                    offsets, membership.metadata, timeout_s
+                ),
+                self._transaction_timeout_s,
+            )
         except KafkaException as error:
             raise self._ended(producer, error, advance) from error
         self._commit(producer, advance)
         for each, step in advance.items():
             self._claims[each] = Claim(step.owner_epoch, step.next_offset)
-
-    def is_stuck(self) -> bool:
-        """Whether a call of the client library has not returned in its time. From any thread."""
-        due_s = self._due_s
-        return due_s is not None and time.monotonic() > due_s
 
     def close(self) -> None:
         """Drop the producer; what it left open is aborted by the next one of this slot."""
@@ -242,8 +237,7 @@ class KafkaEffectSink:
         while True:
             try:
                 timeout_s = max(deadline - time.monotonic(), 0.1)
-                with self._bounded(timeout_s):
-                    producer.commit_transaction(timeout_s)
+                self._bounded(producer.commit_transaction, timeout_s)
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.txn_requires_abort():
@@ -269,8 +263,7 @@ class KafkaEffectSink:
             self._drop()
             return refusal
         try:
-            with self._bounded(self._transaction_timeout_s):
-                producer.abort_transaction(self._transaction_timeout_s)
+            self._bounded(producer.abort_transaction, self._transaction_timeout_s)
         except KafkaException:
             self._drop()
         return refusal
@@ -295,19 +288,16 @@ class KafkaEffectSink:
 
     def _begin(self, producer: Producer) -> None:
         try:
-            with self._bounded(self._timeout_s):
-                producer.init_transactions(self._timeout_s)
+            self._bounded(producer.init_transactions, self._timeout_s)
         except KafkaException as error:
             raise meaning_of(error, "begin with a transactional id") from error
 
-    @contextmanager
-    def _bounded(self, timeout_s: float) -> Iterator[None]:
-        """A call with this time limit, which the library may forget."""
-        self._due_s = time.monotonic() + timeout_s + _FORGOTTEN_S
+    def _bounded(self, call: Callable[[float], object], timeout_s: float) -> None:
         try:
-            yield
-        finally:
-            self._due_s = None
+            bounded(call, timeout_s)
+        except Forgotten:
+            self._producer = None  # not even purged: the call is still in it
+            raise
 
     def _drop(self) -> None:
         if self._producer is not None:

@@ -1,5 +1,6 @@
 """The broker's part of the fence: what a member that has lost its partitions cannot commit."""
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -126,6 +127,43 @@ def test_what_became_of_an_unanswered_commit_is_learnt(case: KafkaCase) -> None:
     assert case.seen() == [0, 1], "written once, and by the owner that began it"
     sink.write(effects(2), {0: Advance(claims[0].owner_epoch, 2, 3)})
     assert case.seen() == [0, 1, 2]
+
+
+class Hanging(Unanswered):
+    """A producer in which one call does not return before the test ends, whatever its limit."""
+
+    def __init__(self, producer: Producer, call: str, let_go: Event) -> None:
+        super().__init__(producer, committed=True)
+        self._call, self._let_go = call, let_go
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._call:
+            return lambda *_: self._let_go.wait(60)
+        return super().__getattr__(name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        self._producer.commit_transaction(timeout_s)
+        if self._call == "commit_transaction":
+            self._let_go.wait(60)
+
+
+def test_a_call_that_does_not_return_is_left_alone(case: KafkaCase) -> None:
+    sink = case.owner()
+    assert isinstance(sink, KafkaEffectSink)
+    epoch = sink.claim([0])[0].owner_epoch
+    let_go = Event()
+    for begin, call in enumerate(("send_offsets_to_transaction", "commit_transaction")):
+        step = {0: Advance(epoch, begin, begin + 1)}
+        sink._transaction_timeout_s = 0.5
+        sink._producer = Hanging(sink._ready(), call, let_go)  # type: ignore[assignment]
+        begun_s = time.monotonic()
+        with pytest.raises(RetryLater, match="does not return"):
+            sink.write(effects(begin), step)
+        assert time.monotonic() - begun_s < 3, "it was waited for"
+        sink._transaction_timeout_s = 5
+        sink.write(effects(begin), step)
+    let_go.set()
+    assert case.seen() == [0, 1], "the same sink has gone on, and wrote all of it once"
 
 
 def test_where_another_has_gone_on_no_commit_is_repeated(
