@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -29,11 +31,19 @@ def test_devices_move_to_new_shards_and_back(
         nonlocal begun_us
         time.sleep(6)  # every device has sent
         begun_us = time.time_ns() // 1000
-        for count in (3, 1):
-            shards.scale(count)
-            _await_owners(shards, count)
-            _assert_devices_are_found(settings)
-            time.sleep(3)
+        ended = Event()
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(asyncio.run, _asked(settings, ended))
+            try:
+                for count in (3, 1):
+                    shards.scale(count)
+                    _await_owners(shards, count)
+                    time.sleep(3)
+            finally:
+                ended.set()
+            found = asked.result(AWAIT_S)
+        assert len(found) > 100
+        assert all(found), "a handle did not find its device while it moved"
 
     received = run(settings, tmp_path, Load(devices=100, seconds=22), scale)
 
@@ -54,15 +64,17 @@ def _await_owners(shards: Shards, count: int) -> None:
         time.sleep(0.1)
 
 
-def _assert_devices_are_found(settings: Settings) -> None:
-    async def views() -> list[object]:
-        fleet = connect(settings)
-        try:
-            return [await fleet.device(f"benche2e-{n}").view() for n in range(0, 100, 10)]
-        finally:
-            await fleet.close()
-
-    assert all(asyncio.run(views())), "a device's handle does not find its shard"
+async def _asked(settings: Settings, ended: Event) -> list[bool]:
+    """Whether each view was there: of ten devices in turn, all the while that they move."""
+    fleet, found = connect(settings), list[bool]()
+    try:
+        while not ended.is_set():
+            views = [await fleet.device(f"benche2e-{n}").view() for n in range(0, 100, 10)]
+            found += [view is not None for view in views]
+            await asyncio.sleep(0.05)
+    finally:
+        await fleet.close()
+    return found
 
 
 def _pauses_s(received: list[Received], from_us: int) -> list[float]:
