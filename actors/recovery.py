@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.partitions import OwnedPartition, SinkPosition
-from fleetpulse.errors import PartitionStopped
+from fleetpulse.errors import BrokerUnavailable, PartitionStopped
 from fleetpulse.ports import Claim, SnapshotStore
 from fleetpulse.snapshot import RESULT_VERSIONS, PartitionSnapshot
 
@@ -36,14 +36,19 @@ def confirmed(
     """Bounds of the partitions in `written`: offsets up to which effects of them were written.
 
     A log that ends before is asked again for a while before it is believed. stopped: waits for so
-    many seconds, or until the shard is stopped, which it answers.
+    many seconds, or until the shard is stopped, which it answers. Raises BrokerUnavailable where a
+    partition has no leader.
     """
     deadline_s = time.monotonic() + CONFIRM_S
     while True:
         found = bounds(list(written))
         short = any(found[partition].high < offset for partition, offset in written.items())
         if not short or time.monotonic() > deadline_s or stopped(_ASK_AGAIN_S):
-            return found
+            break
+    if any(each.high < 0 for each in found.values()):
+        # The library's word where no leader answered; it may keep to one that is gone.
+        raise BrokerUnavailable("kafka: a partition has no leader")
+    return found
 
 
 def written_until(snapshot: PartitionSnapshot | None, claims: Mapping[str, Claim]) -> int:

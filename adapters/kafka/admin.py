@@ -21,7 +21,6 @@ RESULT_TOPICS: Final = ("scores", "alerts", "events", "aggregates.second", "aggr
 _SERVED_WAIT_S: Final = 0.05
 _AS_THE_BROKER_SAYS: Final = -1
 _MOVED: Final = {
-    KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -109,19 +108,13 @@ class KafkaAdmin:
                 dict.fromkeys(positions, spec), request_timeout=self._timeout_s
             )
             try:
-                found = {
+                return {
                     each: self._connection.answer(future, "list offsets").offset
                     for each, future in futures.items()
                 }
             except BrokerUnavailable as error:
                 if not _moved(error) or time.monotonic() > deadline:
                     raise
-            else:
-                if min(found.values()) >= 0:
-                    return found
-                # OFFSET_INVALID is the library's word where no leader answered.
-                if time.monotonic() > deadline:
-                    raise BrokerUnavailable("kafka: list offsets: a partition has no leader")
             # The client keeps the leaders it knew, and would be refused for ever.
             with suppress(KafkaException):
                 self._client.list_topics(positions[0].topic, timeout=self._timeout_s)

@@ -6,7 +6,7 @@ import pytest
 
 from actors import recovery
 from actors.recovery import LogBounds, confirmed, resume
-from fleetpulse.errors import PartitionStopped
+from fleetpulse.errors import BrokerUnavailable, PartitionStopped
 from fleetpulse.ports import Claim
 
 CLAIMS = {"alerts": Claim(1, 7), "kafka": Claim(1, 5)}
@@ -38,6 +38,15 @@ def test_a_log_that_stays_short_stops_its_partition(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(recovery, "CONFIRM_S", 0.01)
     with pytest.raises(PartitionStopped, match="offset 7, beyond the log's end at 6"):
         resume(3, None, CLAIMS, bounds(6))
+
+
+def test_nothing_is_concluded_of_a_partition_without_a_leader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert bounds(-1001, 9).high == 9
+    monkeypatch.setattr(recovery, "CONFIRM_S", 0.01)
+    with pytest.raises(BrokerUnavailable, match="no leader"):
+        bounds(-1001)
 
 
 def test_a_shard_that_is_stopped_does_not_ask_on() -> None:

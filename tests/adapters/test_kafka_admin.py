@@ -1,11 +1,8 @@
 """Topics: made once, and never used when they are not as the design needs them."""
 
 import time
-from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -50,39 +47,6 @@ def test_watermarks_bound_what_is_in_the_log(settings: KafkaSettings) -> None:
     records = [DurableRecord(topic, b"default/a", b"", 1)] * 4
     DurableWriter(settings, client_id="test").write(records, timeout_s=10)
     assert admin.watermarks() == {0: (0, 0), 1: (0, 4), 2: (0, 0)}
-
-
-class Leaderless:
-    """An admin client to which no leader answers for some partitions at first."""
-
-    def __init__(self, *ends: int) -> None:
-        self._ends = list(ends)
-
-    def list_offsets(
-        self, asked: dict[TopicPartition, object], **_: float
-    ) -> dict[TopicPartition, "Future[SimpleNamespace]"]:
-        end = self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
-        answers = {}
-        for position in asked:
-            answers[position] = Future[SimpleNamespace]()
-            answers[position].set_result(SimpleNamespace(offset=end if position.partition else 7))
-        return answers
-
-    def list_topics(self, topic: str, timeout: float) -> None:
-        assert topic
-        assert timeout
-
-
-def test_no_end_is_believed_of_a_partition_without_a_leader(
-    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    admin = KafkaAdmin(settings)
-    monkeypatch.setattr(admin, "_client", Leaderless(0, OFFSET_INVALID, 9))
-    assert admin.watermarks() == {0: (7, 7), 1: (0, 9), 2: (0, 9)}
-    monkeypatch.setattr(admin, "_timeout_s", 0.1)
-    monkeypatch.setattr(admin, "_client", Leaderless(OFFSET_INVALID))
-    with pytest.raises(BrokerUnavailable, match="has no leader"):
-        admin.watermarks()
 
 
 def test_a_topic_made_anew_has_another_id(settings: KafkaSettings) -> None:

@@ -294,7 +294,7 @@ def test_a_control_id_counts_again_when_it_is_forgotten(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fleetpulse.control.SEEN_MAX", 3)
-    monkeypatch.setattr("benchmarks.offline.records.CONTROLS_REMEMBERED", 3)
+    monkeypatch.setattr("benchmarks.offline.records.ACTS_REMEMBERED", 3)
     gone = Forget(tenant="default", device_id="a")
     names = ["a", "b", "c", "a", "d", "b", "a", "a", "c", "b", "d"]
     values = [control(name, forget=gone) for name in names]
