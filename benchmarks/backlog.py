@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.sink_writer import BEHIND_FACTOR
+from adapters.kafka.controls import publish
 from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from benchmarks.check import await_processed
 from benchmarks.log_progress import LogProgress
+from benchmarks.plan import LoadPlan
 from benchmarks.stack import MeasuredStack
-from fleetpulse.errors import RetryLater
+from fleetpulse.errors import FleetpulseError, RetryLater
 from fleetpulse.settings import Settings
+from simulator.targets.kafka import KafkaTarget
 
 _SETTLE_S: Final = 3.0
 """Shards ask for pauses once a second."""
 _POLL_S: Final = 0.02
+_CLOSE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,22 @@ class HeldBack:
 
     settings: Settings
     _pauses: PostgresPartitionPauses
+
+    def fill(self, plan: LoadPlan) -> int:
+        """Profile and frames of `plan`, of the time until now, into the log; answers how many
+        samples that is. Raises FleetpulseError when the log does not take all.
+        """
+        kafka = self.settings.kafka
+        publish(kafka, [plan.profile], [plan.assignment])
+        fleet = plan.fleet(start_us=time.time_ns() // 1000 - round(plan.seconds * 1e6))
+        target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
+        for number in range(plan.rounds):
+            target.send(fleet.frames(number))
+        target.close(_CLOSE_S)
+        counts = target.tally.counts()
+        if counts.accepted != counts.sent:
+            raise FleetpulseError(f"the log did not take the backlog: {counts.reasons}")
+        return counts.accepted
 
     def work_off(self, timeout_s: float) -> WorkedOff:
         """Let the shards go; returns when all is processed, raises RetryLater."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adapters.kafka.controls import publish
 from benchmarks.backlog import held_back
 from benchmarks.check import await_processed
 from benchmarks.child import said, start_module
@@ -18,7 +17,6 @@ from benchmarks.stack import MeasuredStack, fresh_stack, on_free_ports
 from devstack.processes import STACK_VARIABLE
 from devstack.state import StackState
 from fleetpulse.settings import Settings
-from simulator.targets.kafka import KafkaTarget
 
 _CLOSE_S: Final = 60.0
 _PROCESSED_S: Final = 300.0
@@ -74,15 +72,9 @@ def stack_of(settings: Settings, shards: int, on_start: Started) -> Iterator[Mea
 
 def backlog(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
     """`plan` from a full log, until every sink has all of it."""
-    kafka = stack.settings.kafka
     with held_back(stack) as held:
-        publish(kafka, [plan.profile], [plan.assignment])
-        fleet = plan.fleet(start_us=time.time_ns() // 1000 - round(plan.seconds * 1e6))
         disk = _Disk.of(stack)
-        target = KafkaTarget(kafka, frame_samples=plan.frame_samples)
-        for number in range(plan.rounds):
-            target.send(fleet.frames(number))
-        target.close(_CLOSE_S)
+        held.fill(plan)
         watch = ProcessWatch(STACK_VARIABLE, stack.stack_id)
         watch.start()
         done = held.work_off(_PROCESSED_S)
