@@ -91,9 +91,8 @@ class HealthCollector(Collector):
         yield _gauge("shards", "Shards by state", "state", _shard_states(health))
         yield from _shards(health.shards)
         help_text = "Replay in seconds that is accepted: a shard with more takes a snapshot"
-        budget = GaugeMetricFamily("fleetpulse_snapshot_replay_budget_seconds", help_text)
-        budget.add_metric((), health.replay_budget_s)
-        yield budget
+        name = "fleetpulse_snapshot_replay_budget_seconds"
+        yield GaugeMetricFamily(name, help_text, value=health.replay_budget_s)
 
 
 def metrics_route(health: HealthService) -> APIRouter:
@@ -128,11 +127,8 @@ def _views(views: Views) -> Iterator[Metric]:
             for state in ("marked", "computing", "following", "failed")
         }
         yield _gauge("recompute_jobs", "Recompute jobs by state", "state", jobs)
-        waiting = GaugeMetricFamily(
-            "fleetpulse_recompute_outbox_messages", "Corrections that Kafka does not have yet"
-        )
-        waiting.add_metric((), views.next.outbox)
-        yield waiting
+        name, help_text = "recompute_outbox_messages", "Corrections that Kafka does not have yet"
+        yield GaugeMetricFamily(f"fleetpulse_{name}", help_text, value=views.next.outbox)
 
 
 def _partitions(partitions: list[PartitionHealth]) -> Iterator[Metric]:
