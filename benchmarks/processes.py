@@ -12,6 +12,8 @@ from devstack.processes import Memory, memory_of
 
 _INTERVAL_S = 0.5
 _MEMORY_INTERVAL_S = 2.0
+# Until its exec is through, a new process shows its parent's environment, or an empty one.
+_STARTING_S = 2.0
 _NONE = Memory(share=0, held=0)
 
 # The first text that a command line contains decides.
@@ -88,6 +90,7 @@ class ProcessWatch:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(5)
+        self._sampled_s = -_MEMORY_INTERVAL_S
         self._look(new_cpu=True)
         usages = [
             Usage(
@@ -138,7 +141,8 @@ class ProcessWatch:
             if pid not in pids and (gone := self._known.pop(pid)):
                 self._ended.append(gone)
         for pid in sorted(pids - self._known.keys()):
-            self._known[pid] = self._recognise(pid, new_cpu=new_cpu)
+            if (watched := self._recognise(pid, new_cpu=new_cpu)) or not _is_starting(pid):
+                self._known[pid] = watched
         now_s = time.monotonic()
         due = now_s - self._sampled_s >= _MEMORY_INTERVAL_S
         roles: dict[str, list[Memory]] = {}
@@ -183,6 +187,13 @@ class ProcessWatch:
         except (psutil.Error, OSError):
             return False
         return True
+
+
+def _is_starting(pid: int) -> bool:
+    try:
+        return time.time() - psutil.Process(pid).create_time() < _STARTING_S
+    except (psutil.Error, OSError):
+        return False
 
 
 def _role(command: str) -> str:
