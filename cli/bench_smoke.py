@@ -15,13 +15,15 @@ def smoke(
     from benchmarks.smoke.frames import frame_pairs
     from benchmarks.smoke.ingest import ingest_pairs
     from benchmarks.smoke.race import LOSS_MAX, Result, load_ratios, race, save_ratios
+    from benchmarks.smoke.shard import shard_pairs
 
     def show(result: Result) -> None:
         was = f"{result.committed:.2f}, {result.loss:+.0%}" if result.committed else "new"
         mark = "✗" if result.lost and not renew else "✓"
         print(f"{mark} {result.name:24} {result.ratio:6.2f} × the bare loop (was {was})")
 
-    results = race([*frame_pairs(), *ingest_pairs()], {} if renew else load_ratios(), show=show)
+    pairs = [*frame_pairs(), *shard_pairs(), *ingest_pairs()]
+    results = race(pairs, {} if renew else load_ratios(), show=show)
     if renew:
         save_ratios(results)
         return

@@ -18,6 +18,7 @@ from benchmarks.smoke.race import (
     ratio_of,
     save_ratios,
 )
+from benchmarks.smoke.shard import shard_pairs
 from fleetpulse.engine import Engine
 from fleetpulse.errors import ConfigError
 
@@ -91,5 +92,5 @@ def test_a_pair_without_a_committed_ratio_fails_until_it_is_renewed(tmp_path: Pa
 
 
 def test_every_pair_has_a_committed_ratio() -> None:
-    names = {pair.name for pair in (*frame_pairs(), *ingest_pairs())}
+    names = {pair.name for pair in (*frame_pairs(), *shard_pairs(), *ingest_pairs())}
     assert names == load_ratios().keys(), "fleetpulse bench smoke --renew"
