@@ -15,7 +15,7 @@ from actors.rerun import SLACK_US, Again, Span
 from adapters.kafka.corrections import corrections
 from adapters.kafka.range_reader import RangeReader
 from adapters.postgres.blackboard import Blackboard
-from adapters.postgres.promotion import Promoted, Promotion
+from adapters.postgres.promotion import Pass, Promoted, Promotion
 from fleetpulse.errors import ConfigError, Fenced, RetryLater
 from fleetpulse.ports import Scorer
 from fleetpulse.recompute.correction import Correction
@@ -170,14 +170,9 @@ class Support:
             ]
 
         due_s = follow_in_s(job.passes, correction.open_until_us, time.time_ns() // 1000)
-        return Promotion(self.blackboard, self.topic_id).promote(
-            job,
-            correction,
-            messages,
-            log_offset=end,
-            due_s=due_s,
-            remark=remark(job, correction),
-        )
+        computed = Pass(end, due_s, remark(job, correction))
+        promotion = Promotion(self.blackboard, self.topic_id)
+        return promotion.promote(job, correction, messages, computed)
 
     def _span(self, jobs: list[Claimed], end: int) -> Span:
         """From where the earliest range needs the log."""

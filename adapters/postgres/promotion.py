@@ -1,7 +1,7 @@
 """Promotion: next replaces live's view of a device and time, in one transaction or not at all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -79,6 +79,17 @@ class Promoted:
     sessions: list[SessionEvent]
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One computation of a job. due_s: until its next, if it is not complete.
+    remark: what people should know of it.
+    """
+
+    log_offset: int
+    due_s: float
+    remark: str = ""
+
+
 Messages = Callable[[Promoted], list[tuple[str, int, bytes, bytes]]]
 """Corrections for Kafka: topic, partition, key, value."""
 
@@ -94,19 +105,9 @@ class Promotion:
         self._sessions = TimePartitions("sessions")
 
     def promote(
-        self,
-        job: Claimed,
-        correction: Correction,
-        messages: Messages,
-        *,
-        log_offset: int,
-        due_s: float,
-        remark: str = "",
+        self, job: Claimed, correction: Correction, messages: Messages, computed: Pass
     ) -> int:
-        """All of it in one transaction; answers the view epoch. Fenced when the lease is lost.
-
-        remark: what people should know of it.
-        """
+        """All of it in one transaction; answers the view epoch. Fenced when the lease is lost."""
         rows = [*correction.rollups, *(correction.withheld if correction.scored else ())]
         with self._blackboard.session() as connection:
             for partitions in (self._alerts, self._sessions, *self._rollups.of.values()):
@@ -117,7 +118,7 @@ class Promotion:
             started_us = [each.started_at_us for each in correction.sessions.sessions]
             self._sessions.ensure(connection, np.array(started_us, np.int64))
             with connection.transaction():
-                view_epoch = self._next_epoch(connection, job, log_offset)
+                view_epoch = self._next_epoch(connection, job, computed.log_offset)
                 self._rollups.write(
                     connection, rows, view_epoch=view_epoch, scored=correction.scored
                 )
@@ -127,9 +128,17 @@ class Promotion:
                 sessions = replace_sessions(
                     connection, job, correction.sessions, view_epoch, scored=correction.scored
                 )
-                self._advance(
-                    connection, job, correction, alerts, view_epoch, log_offset, due_s, remark
-                )
+                # Live's end of an alert that was written is refused: this job must write it.
+                complete = correction.complete and all(each.cleared for each in alerts)
+                asked = {
+                    "job_id": job.job_id,
+                    "topic_id": self._topic_id,
+                    "marks": job.marks,
+                    "complete": complete,
+                    "done_until_us": max(0, correction.settled_us),
+                    "view_epoch": view_epoch,
+                }
+                connection.execute(_ADVANCE, asked | asdict(computed))
                 told = Promoted(view_epoch, alerts, withdrawn, sessions)
                 with connection.cursor() as cursor:
                     cursor.executemany(_OUTBOX, messages(told))
@@ -146,31 +155,6 @@ class Promotion:
         if row is None:
             raise Fenced(f"job {job.job_id}: its device was deleted since")
         return int(row[0])
-
-    def _advance(
-        self,
-        connection: psycopg.Connection[Any],
-        job: Claimed,
-        correction: Correction,
-        alerts: list[AlertLife],
-        view_epoch: int,
-        log_offset: int,
-        due_s: float,
-        remark: str,
-    ) -> None:
-        asked = {
-            "job_id": job.job_id,
-            "topic_id": self._topic_id,
-            "marks": job.marks,
-            # Live's end of an alert that was written is refused: this job must write it.
-            "complete": correction.complete and all(each.cleared for each in alerts),
-            "done_until_us": max(0, correction.settled_us),
-            "log_offset": log_offset,
-            "view_epoch": view_epoch,
-            "due_s": due_s,
-            "remark": remark,
-        }
-        connection.execute(_ADVANCE, asked)
 
 
 def _show(connection: psycopg.Connection[Any], job: Claimed, correction: Correction) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.postgres.promotion import Promoted, Promotion
+from adapters.postgres.promotion import Pass, Promoted, Promotion
 from adapters.postgres.reads import PostgresReads
 from fleetpulse.reads import PeriodFilter, SessionRow
 from fleetpulse.recompute.job import Claimed, Mark
@@ -189,7 +189,7 @@ def test_a_promotion_that_dies_at_its_end_leaves_the_view_as_it_was(plant: Plant
 
     promotion = Promotion(support.blackboard, plant.topic_id)
     with pytest.raises(RuntimeError, match="killed"):
-        promotion.promote(ready[0], found[KEY], dies, log_offset=end, due_s=0)
+        promotion.promote(ready[0], found[KEY], dies, Pass(end, due_s=0))
     assert plant.view() == before
     assert {each[2] for each in sessions(plant)} == {0}
     assert told(plant) == []
