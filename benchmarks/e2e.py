@@ -1,7 +1,5 @@
 """One measured run: a fleet in real time against a whole stack, watched from outside."""
 
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +9,11 @@ import numpy as np
 from benchmarks.alert_watch import AlertWatch
 from benchmarks.check import await_processed, check
 from benchmarks.child import said, start_module
+from benchmarks.disturb import Disturbance
 from benchmarks.figures import Seen, Sent, measured, notes_of, steady_us
 from benchmarks.lag_watch import LagWatch
 from benchmarks.limit_run import measure_limit
+from benchmarks.neighbours import Neighbours, unnamed
 from benchmarks.plan import LoadPlan
 from benchmarks.processes import ProcessWatch
 from benchmarks.report import Run
@@ -21,9 +21,10 @@ from benchmarks.score_watch import ScoreWatch
 from benchmarks.stack import MeasuredStack
 from benchmarks.stages import stages
 from benchmarks.steadiness import is_flat
-from benchmarks.windows import SentFleet, WindowLedger
+from benchmarks.villains import villains
+from benchmarks.windows import SentFleet, Tally, WindowLedger
 from devstack.processes import STACK_VARIABLE
-from fleetpulse.errors import FleetpulseError, RetryLater
+from fleetpulse.errors import RetryLater
 
 _AFTERWARDS_S = 60.0
 _POLL_S = 0.25
@@ -42,13 +43,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """kill_shard_at_s: `kill -9` of a shard so long after the start. checked: against the log.
+    """kill_shard_at_s: `kill -9` of a shard so long after the start. villains_at_s: devices that
+    misbehave join then, and the others must not notice. checked: against the log.
 
     memory_flat: nothing may grow from the middle third of the run to the last. limited: the bare
     loop runs on the same records.
     """
 
     kill_shard_at_s: float | None = None
+    villains_at_s: float | None = None
     checked: bool = False
     memory_flat: bool = False
     limited: bool = True
@@ -105,24 +108,19 @@ def run(
         problems.append(str(error))
     seen = watches.stop()
     limit = measure_limit(stack.settings, plan) if options.limited else None
-    tally = sent.ledger.tally([(each.key, each.start_us) for each in seen.received])
-    passed = stages(
-        stack.settings.shard.trace_folder,
-        sent.ledger,
-        seen.received,
-        seen.alerts,
-        from_us=steady_us(plan, sent.start_us),
-    )
+    crowd = villains(plan) if sent.joined_us else {}
+    scored = [(each.key, each.start_us) for each in seen.received if each.key not in crowd]
+    tally = sent.ledger.tally(scored)
+    from_us = steady_us(plan, sent.start_us)
+    folder = stack.settings.shard.trace_folder
+    passed = stages(folder, sent.ledger, seen.received, seen.alerts, from_us=from_us)
     run = Run(measured(plan, sent, tally, seen, limit, passed), problems=problems)
     run.notes += notes_of(plan, sent, seen)
-    if tally.lost or tally.doubled or tally.unexpected:
-        run.problems.append(
-            f"{tally.lost} windows lost, {tally.doubled} doubled, {tally.unexpected} unexpected"
-        )
-    if sent.done["accepted"] != sent.done["offered"]:
-        run.problems.append(f"not everything was accepted: {sent.done['reasons']}")
-    if unseen := sum(each.received_us is None for each in seen.alerts):
-        run.problems.append(f"{unseen} alerts were not seen on the WebSocket")
+    run.problems += _problems(sent, seen, tally)
+    if sent.joined_us:
+        others = Neighbours.of(seen.received, sent.ledger, from_us, sent.joined_us)
+        (run.problems if others.harmed else run.notes).append(others.words())
+        run.problems += [f"/health does not name {each}" for each in unnamed(stack.page, crowd)]
     if options.memory_flat:
         run.problems += [
             f"memory grows: {each.name}, by thirds of the run {each.memory_thirds_mb} MB"
@@ -133,6 +131,20 @@ def run(
         report, _ = check(stack.settings, progress=on_check)
         (run.notes if report.equal else run.problems).extend(report.lines())
     return run
+
+
+def _problems(sent: Sent, seen: Seen, tally: Tally) -> list[str]:
+    """Why a run is no success, whatever it was for."""
+    found = []
+    if tally.lost or tally.doubled or tally.unexpected:
+        found.append(
+            f"{tally.lost} windows lost, {tally.doubled} doubled, {tally.unexpected} unexpected"
+        )
+    if sent.done["accepted"] != sent.done["offered"]:
+        found.append(f"not everything was accepted: {sent.done['reasons']}")
+    if unseen := sum(each.received_us is None for each in seen.alerts):
+        found.append(f"{unseen} alerts were not seen on the WebSocket")
+    return found
 
 
 def _load(
@@ -153,7 +165,9 @@ def _load(
         stack_id=stack.stack_id,
     )
     views = None
-    killed_us = None
+    disturbance = Disturbance(
+        stack, plan_file, watches.processes, options.kill_shard_at_s, options.villains_at_s
+    )
     try:
         assert generator.stdout is not None
         start_us = said(generator, generator.stdout.readline())["start_us"]
@@ -165,14 +179,13 @@ def _load(
         )
         while generator.poll() is None:
             elapsed_s = time.time() - begins_s
-            kill_at_s = options.kill_shard_at_s
-            if kill_at_s is not None and killed_us is None and elapsed_s >= kill_at_s:
-                killed_us = _kill_shard(watches.processes)
+            disturbance.look(elapsed_s)
             on_progress(watches.progress(elapsed_s))
             time.sleep(_POLL_S)
         done = said(generator, generator.stdout.read().strip().split("\n")[-1])
         views_us = said(views, views.communicate(timeout=_VIEWS_TIMEOUT_S)[0])["latencies_us"]
     finally:
+        disturbance.close()
         for process in filter(None, (generator, views)):
             process.kill()
             process.wait(5)
@@ -182,13 +195,4 @@ def _load(
     ledger = WindowLedger(
         plan.profile, SentFleet(fleet.keys, first_us, due_us, sent_us, plan.frame_samples)
     )
-    return Sent(start_us, done, ledger, killed_us, views_us)
-
-
-def _kill_shard(processes: ProcessWatch) -> int:
-    """End the oldest shard as a crash would; when, in epoch microseconds."""
-    pids = processes.pids("shard")
-    if not pids:
-        raise FleetpulseError("no shard process was found to kill")
-    os.kill(pids[0], signal.SIGKILL)
-    return time.time_ns() // 1000
+    return Sent(start_us, done, ledger, disturbance.killed_us, views_us, disturbance.joined_us)

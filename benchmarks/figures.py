@@ -28,6 +28,8 @@ class Sent:
     killed_us: int | None
     views_us: list[int]
     """Latencies of device views during the load."""
+    joined_us: int | None = None
+    """When villains joined the fleet."""
 
 
 @dataclass(frozen=True, slots=True)

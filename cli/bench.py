@@ -63,6 +63,14 @@ def e2e(
     kill_shard_at: Annotated[
         float | None, typer.Option(min=1, help="kill -9 of a shard so many seconds after start.")
     ] = None,
+    villains_at: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="So many seconds after start devices join that flood, send garbage or have a"
+            " clock of 2100; the others must not notice.",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compare all results with an offline computation.")
     ] = False,
@@ -96,7 +104,8 @@ def e2e(
     elif find_rate:
         find(plan, p99_ms, json_file)
     else:
-        _run(plan, Options(kill_shard_at_s=kill_shard_at, checked=check), json_file)
+        options = Options(kill_shard_at_s=kill_shard_at, villains_at_s=villains_at, checked=check)
+        _run(plan, options, json_file)
 
 
 def soak(
@@ -175,7 +184,7 @@ def exactly_once(
     devices: Devices = 1000,
     rate: Rate = 200.0,
     frame: Frame = 20,
-    seconds: Annotated[float, typer.Option(min=5, max=240, help="Of data, at full speed.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=60, max=240, help="Of data, at full speed.")] = 60.0,
     json_file: JsonFile = None,
 ) -> None:
     """What Kafka's transactions cost: the same backlog with them and without."""

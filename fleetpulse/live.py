@@ -64,11 +64,11 @@ class ShardStatus:
     step_ms: float
     commit_ms: float
     paused_total: int = 0
+    """Records of paused devices."""
     passive: int = 0
     """Devices whose state is stored, not in memory."""
     device_bytes: int = 0
     """Memory of the states of the others."""
-    """Records of paused devices."""
     causes: tuple[Cause, ...] = ()
     """Devices whose records were refused, of the last minutes."""
 
