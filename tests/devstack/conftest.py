@@ -39,7 +39,8 @@ class Command:
         return said
 
     def ask(self, *words: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.run(*words, "--json"))
+        # Kafka's client may say something before, on the standard error.
+        answer: dict[str, Any] = json.loads(self.run(*words, "--json").splitlines()[-1])
         return answer
 
 

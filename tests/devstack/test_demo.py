@@ -174,7 +174,9 @@ def test_interrupt_ends_everything(fleetpulse: Command, demo: Demo) -> None:
     assert all("Ray" in problem for problem in state.problems), "only its node was killed"
 
 
-def test_next_start_carries_on_also_after_its_owner_was_killed(fleetpulse: Command) -> None:
+@pytest.fixture(scope="module")
+def second(fleetpulse: Command) -> dict[str, Any]:
+    """The next start, after the demo's owner was killed."""
     first = fleetpulse.ask("up")
     assert first["phase"] == "ready", first["problems"]
     fleet = await_fleet(fleetpulse, "devices", 10)
@@ -185,9 +187,51 @@ def test_next_start_carries_on_also_after_its_owner_was_killed(fleetpulse: Comma
     second = fleetpulse.ask("up")
     assert second["phase"] == "ready", second["problems"]
     assert marked(STACK_VARIABLE, first["stack_id"]) == [], "the killed owner's parts are gone"
+    return second
 
+
+@pytest.fixture(scope="module")
+def kept(fleetpulse: Command, second: dict[str, Any]) -> dict[str, Any]:
+    """A savepoint of it."""
+    found: list[dict[str, Any]] = fleetpulse.ask("savepoint", "monday")["savepoints"]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_next_start_carries_on_also_after_its_owner_was_killed(
+    fleetpulse: Command, second: dict[str, Any]
+) -> None:
+    await_fleet(fleetpulse, "devices", 10)
+
+
+def test_a_savepoint_holds_every_partition(kept: dict[str, Any]) -> None:
+    assert (kept["name"], kept["problem"], kept["devices"]) == ("monday", "", 10)
+
+
+def test_rewind_is_refused_beside_a_running_stack(
+    fleetpulse: Command, kept: dict[str, Any]
+) -> None:
+    assert "fleetpulse down" in fleetpulse.run("rewind", "monday", "--yes", status=2)
+
+
+def test_down_ends_everything(
+    fleetpulse: Command, second: dict[str, Any], kept: dict[str, Any]
+) -> None:
     began = time.monotonic()
     assert fleetpulse.ask("down")["stopped"]
     assert time.monotonic() - began < STOP_LIMIT_S, "`down` keeps its promise"
     assert marked(STACK_VARIABLE, second["stack_id"]) == [], "no process is left"
     assert not fleetpulse.ask("down")["stopped"], "nothing runs any more"
+
+
+def test_rewind_goes_back_to_the_savepoint(fleetpulse: Command, kept: dict[str, Any]) -> None:
+    assert fleetpulse.ask("rewind", "monday", "--yes")["set_aside"] > 0
+    third = fleetpulse.ask("up")
+    assert third["phase"] == "ready", third["problems"]
+    fleet = await_fleet(fleetpulse, "devices", 10)
+    behind = {
+        partition
+        for partition, offset in read_offsets(fleet).items()
+        if offset < kept["offsets"][str(partition)]
+    }
+    assert not behind, "nothing before the savepoint is computed again"
