@@ -104,7 +104,12 @@ def e2e(
     elif find_rate:
         find(plan, p99_ms, json_file)
     else:
-        options = Options(kill_shard_at_s=kill_shard_at, villains_at_s=villains_at, checked=check)
+        options = Options(
+            kill_shard_at_s=kill_shard_at,
+            villains_at_s=villains_at,
+            checked=check,
+            limited=villains_at is None,  # the bare loop has no answer to garbage
+        )
         _run(plan, options, json_file)
 
 
