@@ -54,11 +54,7 @@ def measured(
     done, ledger = sent.done, sent.ledger
     received, alerts, usages = seen.received, seen.alerts, seen.usages
     from_us = steady_us(plan, sent.start_us)
-    to_score = [
-        each.received_us - ledger.due_us(each.key, each.end_us)
-        for each in received
-        if each.end_us > from_us and ledger.knows(each.key)
-    ]
+    to_score = to_score_us(received, ledger, from_us)
     to_alert = [
         max(each.committed_us, each.received_us) - ledger.due_us(each.key, each.window_end_us)
         for each in alerts
@@ -86,6 +82,17 @@ def measured(
         max_lag_messages=max(seen.lag, default=0),
         processes=usages,
     )
+
+
+def to_score_us(
+    received: list[Received], ledger: WindowLedger, from_us: int, until_us: float = math.inf
+) -> list[int]:
+    """Frame to score, of the fleet's windows that end after from_us and not after until_us."""
+    return [
+        each.received_us - ledger.due_us(each.key, each.end_us)
+        for each in received
+        if from_us < each.end_us <= until_us and ledger.knows(each.key)
+    ]
 
 
 def steady_us(plan: LoadPlan, start_us: int) -> int:

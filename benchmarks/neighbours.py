@@ -1,9 +1,10 @@
 """Whether a fleet notices the villains beside it, and a person learns who they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from benchmarks.figures import to_score_us
 from benchmarks.report import Latency
 from benchmarks.score_watch import Received
 from benchmarks.windows import WindowLedger
@@ -25,15 +26,11 @@ class Neighbours:
 
     @classmethod
     def of(
-        cls, received: Iterable[Received], ledger: WindowLedger, from_us: int, joined_us: int
+        cls, received: list[Received], ledger: WindowLedger, from_us: int, joined_us: int
     ) -> Self:
         """joined_us: when the villains did; windows that end before from_us do not count."""
-        before: list[int] = []
-        beside: list[int] = []
-        for each in received:
-            if each.end_us > from_us and ledger.knows(each.key):
-                times = before if each.end_us <= joined_us else beside
-                times.append(each.received_us - ledger.due_us(each.key, each.end_us))
+        before = to_score_us(received, ledger, from_us, joined_us)
+        beside = to_score_us(received, ledger, max(from_us, joined_us))
         return cls(Latency.of(before), Latency.of(beside))
 
     @property

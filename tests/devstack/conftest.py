@@ -22,12 +22,12 @@ class Command:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def begin(self, *words: str) -> "subprocess.Popen[str]":
+    def begin(self, *words: str, stderr: int = subprocess.STDOUT) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "cli.app", *words],
             env=os.environ | environment_of(self.settings),
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )
@@ -39,8 +39,10 @@ class Command:
         return said
 
     def ask(self, *words: str) -> dict[str, Any]:
-        # Kafka's client may say something before, on the standard error.
-        answer: dict[str, Any] = json.loads(self.run(*words, "--json").splitlines()[-1])
+        process = self.begin(*words, "--json", stderr=subprocess.PIPE)
+        said, complaints = process.communicate(timeout=300)
+        assert process.returncode == 0, f"`fleetpulse {' '.join(words)}` said: {said}{complaints}"
+        answer: dict[str, Any] = json.loads(said)
         return answer
 
 

@@ -1,17 +1,14 @@
 """A fleet that sends while a test does something to the shards, and the comparison afterwards."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.check import await_processed, check
+from benchmarks.child import start_module
 from benchmarks.plan import LoadPlan
 from benchmarks.score_watch import Received, ScoreWatch
-from devstack.launch import environment_of
 from fleetpulse.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +52,9 @@ def run(
     """
     watch = ScoreWatch(settings.kafka)
     watch.start()
-    generator = _generator(settings, folder, load.plan())
+    load.plan().write(folder / "plan.json")
+    files = folder / "plan.json", folder / "due.npy"
+    generator = start_module(settings, "benchmarks.generator", *files)
     try:
         disturb()
         output, _ = generator.communicate(timeout=90)
@@ -72,15 +71,3 @@ def run(
     for name in COMPARED:
         assert report.compared[name] > 0, f"the run had no {name} to compare"
     return received
-
-
-def _generator(settings: Settings, folder: Path, plan: LoadPlan) -> "subprocess.Popen[str]":
-    plan.write(folder / "plan.json")
-    command = [sys.executable, "-m", "benchmarks.generator"]
-    return subprocess.Popen(
-        [*command, str(folder / "plan.json"), str(folder / "due.npy")],
-        cwd=ROOT,
-        env=os.environ | environment_of(settings),
-        stdout=subprocess.PIPE,
-        text=True,
-    )

@@ -1,8 +1,5 @@
 """Devices that misbehave beside a fleet change nothing for the others, and are named."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,12 +7,12 @@ import numpy as np
 import pytest
 
 from actors.supervisor import Shards
+from benchmarks.child import start_module
 from benchmarks.score_watch import Received
 from benchmarks.villains import villains
-from devstack.launch import environment_of
 from fleetpulse.settings import Settings
 from tests.e2e.conftest import StartShards
-from tests.e2e.load import ROOT, Load, run
+from tests.e2e.load import Load, run
 
 LOAD = Load(devices=50, seconds=20)
 CALM_S = 8.0
@@ -35,7 +32,7 @@ def test_a_fleet_does_not_notice_the_villains_beside_it(
         nonlocal joined_us, left_us
         time.sleep(CALM_S)
         joined_us = time.time_ns() // 1000
-        crowd = _start(settings, tmp_path / "plan.json")
+        crowd = start_module(settings, "benchmarks.villains", tmp_path / "plan.json")
         try:
             time.sleep(BESIDE_S)
             left_us = time.time_ns() // 1000
@@ -43,7 +40,7 @@ def test_a_fleet_does_not_notice_the_villains_beside_it(
             assert crowd.poll() is None, "the villains ended early"
         finally:
             crowd.kill()
-            crowd.wait(5)
+            crowd.communicate(timeout=5)
 
     received = run(settings, tmp_path, LOAD, disturb)
 
@@ -51,11 +48,6 @@ def test_a_fleet_does_not_notice_the_villains_beside_it(
     before_s = _p95_s(scores, joined_us - 5_000_000, joined_us)
     beside_s = _p95_s(scores, joined_us, left_us)
     assert beside_s < before_s + HARM_MAX_S, "the others' scores come later beside the villains"
-
-
-def _start(settings: Settings, plan_file: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "benchmarks.villains", str(plan_file)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment_of(settings))
 
 
 def _await_named(shards: Shards) -> None:
