@@ -46,26 +46,35 @@ class CommittedOffsets:
 
     def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         """By partition, without those that have none; raises BrokerUnavailable."""
+        found = self._committed(partitions, timeout_s)
+        return {each.partition: each.offset for each in found if each.offset >= 0}
+
+    def notes(self, partitions: Sequence[int], timeout_s: float) -> dict[int, str]:
+        """What was committed beside the offsets; raises BrokerUnavailable."""
+        found = self._committed(partitions, timeout_s)
+        return {each.partition: each.metadata for each in found if each.metadata}
+
+    def _committed(self, partitions: Sequence[int], timeout_s: float) -> list[TopicPartition]:
         deadline_s = time.monotonic() + timeout_s
         while True:
-            answer = self._read(partitions, max(deadline_s - time.monotonic(), _WAIT_S))
+            answer = self._ask(partitions, max(deadline_s - time.monotonic(), _WAIT_S))
             if not isinstance(answer, KafkaError):
                 return answer
             if answer.code() not in _PASSING or time.monotonic() > deadline_s:
                 raise meaning_of(answer, _ACTION)
             time.sleep(_WAIT_S)
 
-    def _read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int] | KafkaError:
+    def _ask(
+        self, partitions: Sequence[int], timeout_s: float
+    ) -> list[TopicPartition] | KafkaError:
         places = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
             found = self._consumer.committed(places, timeout_s)
         except KafkaException as error:
             failed: KafkaError = error.args[0]
             return failed
-        for each in found:
-            if each.error:
-                return each.error
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+        errors = [each.error for each in found if each.error]
+        return errors[0] if errors else found
 
     def close(self) -> None:
         """Disconnect."""

@@ -18,7 +18,6 @@ from adapters.kafka.client import (
     meaning_of,
     producer_config,
 )
-from adapters.kafka.committed_offsets import CommittedOffsets
 from adapters.kafka.encode import (
     encode_alert,
     encode_rejected,
@@ -27,7 +26,8 @@ from adapters.kafka.encode import (
     encode_tombstone,
 )
 from adapters.kafka.encode_events import encode_presence, encode_session
-from adapters.kafka.log_reader import GROUP, Membership
+from adapters.kafka.log_reader import Membership
+from adapters.kafka.stable_offsets import StableOffsets
 from adapters.kafka.stale_header import Headers, headers_of
 from fleetpulse.effects import Effects, Resolution
 from fleetpulse.errors import BrokerUnavailable, Fenced, FleetpulseError, ProofOutdated
@@ -78,8 +78,9 @@ class KafkaEffectSink:
         membership: Callable[[], Membership],
     ) -> None:
         """stale_after_s: alerts whose event time is older when they are written are stale."""
-        client_id = f"{settings.topic_prefix}shard-{slot}"
         self._settings = settings
+        self._transactional_id = f"{settings.topic_prefix}shard-{slot}"
+        """Stable per slot, so that a successor's init ends what a crash left open."""
         self._membership = membership
         self._stale_after_s = stale_after_s
         self._timeout_s = REQUEST_TIMEOUT_S
@@ -88,21 +89,22 @@ class KafkaEffectSink:
         self._claims: dict[int, Claim] = {}
         self._unclear: dict[int, Advance] = {}
         """Of a transaction whose commit was not answered: it is committed, or will be aborted."""
-        self._offsets = CommittedOffsets(settings, client_id=f"{client_id}-offsets", group=GROUP)
         self._producer: Producer | None = None
         self._config = {
-            **producer_config(settings, client_id=client_id),
-            # Stable per slot, so that a successor's init ends what a crash left open.
-            "transactional.id": client_id,
+            **producer_config(settings, client_id=self._transactional_id),
+            "transactional.id": self._transactional_id,
             "transaction.timeout.ms": transaction_timeout_ms,
             # librdkafka takes no longer one with a transaction's timeout.
             "socket.timeout.ms": min(ANSWER_TIMEOUT_MS, transaction_timeout_ms),
             "message.max.bytes": REJECTED_BYTES_MAX,
             "linger.ms": 5,
         }
+        self._offsets = StableOffsets(
+            settings, transactional_id=self._transactional_id, producer_config=self._config
+        )
 
     def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
-        """The committed offsets, once no transaction of a former owner can change them."""
+        """The committed offsets; what a former owner left open is ended for it."""
         membership = self._membership()
         lost = tuple(each for each in partitions if each not in membership.assignments)
         if lost:
@@ -305,4 +307,6 @@ class KafkaEffectSink:
             self._producer = None
 
     def _position(self, partition: int, offset: int) -> TopicPartition:
-        return TopicPartition(self._settings.topic("telemetry"), partition, offset)
+        """With the note that StableOffsets looks for."""
+        topic = self._settings.topic("telemetry")
+        return TopicPartition(topic, partition, offset, self._transactional_id)

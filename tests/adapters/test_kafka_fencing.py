@@ -191,6 +191,39 @@ class GoneOn:
         pass
 
 
+def test_a_successor_ends_what_a_zombie_left_open(case: KafkaCase) -> None:
+    zombie = case.owner()
+    assert isinstance(zombie, KafkaEffectSink)
+    epoch = zombie.claim([0])[0].owner_epoch
+    zombie.write(effects(0), {0: Advance(epoch, 0, 1)})
+    producer = zombie._ready()
+    zombie._producer = StopsBeforeCommit(producer, committed=False)  # type: ignore[assignment]
+    with pytest.raises(Stopped):
+        zombie.write(effects(1), {0: Advance(epoch, 1, 2)})
+
+    successor = case.owner()
+    begun_s = time.monotonic()
+    claim = successor.claim([0])[0]
+    assert time.monotonic() - begun_s < 3, "it waited for the transaction's timeout of 5 s"
+    assert claim.next_offset == 1
+    successor.write(effects(1), {0: Advance(claim.owner_epoch, 1, 2)})
+    assert case.seen() == [0, 1]
+    with pytest.raises(Fenced):
+        zombie._commit(producer, {0: Advance(epoch, 1, 2)})
+    assert case.seen() == [0, 1], "a zombie's rows are visible"
+
+
+class Stopped(Exception):
+    """SIGSTOP, as far as the log is concerned."""
+
+
+class StopsBeforeCommit(Unanswered):
+    """A producer whose process stops when all but the commit is done."""
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        raise Stopped
+
+
 def test_a_slot_is_held_by_its_newest_sink(case: KafkaCase) -> None:
     first = case.owner()
     claims = first.claim([0])

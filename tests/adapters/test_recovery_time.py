@@ -9,7 +9,7 @@ from fleetpulse.settings import KafkaSettings
 
 def test_own_broker_lets_a_shard_be_replaced_within_four_seconds(kafka: KafkaSettings) -> None:
     allowed = recovery_time(kafka)
-    assert allowed.takeover_s == 4.0
+    assert allowed.takeover_s == 3.5
     assert allowed.readers_wait_s(transaction_timeout_ms=4500) == 5.0
     assert allowed.remedy(replay_budget_s=2.0) is None, "nothing needs to be changed"
 

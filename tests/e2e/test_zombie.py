@@ -59,7 +59,9 @@ def _stop_within_transaction(kafka: KafkaSettings, shard: ShardStatus) -> int:
         stopped_us = time.time_ns() // 1000
         os.kill(shard.pid, signal.SIGSTOP)
         if _transaction_is_open(admin, kafka, partitions):
-            return stopped_us
+            time.sleep(0.3)  # one that was being committed is closed by then
+            if _transaction_is_open(admin, kafka, partitions):
+                return stopped_us
         os.kill(shard.pid, signal.SIGCONT)
         time.sleep(0.013)  # not in step with the commits
     raise AssertionError("the shard was never in a transaction")

@@ -1,0 +1,97 @@
+"""The group's committed offsets, once no transaction of a former owner can change them.
+
+Whoever was killed, or hangs, in the middle of a transaction leaves its offsets pending and its
+rows before all readers until the broker ends it, `transaction.timeout.ms` after its begin. Its
+successor need not wait so long: `init_transactions` under the same transactional id ends it at
+once, and fences a zombie. Whose it is, the offsets tell that were committed before: every
+transaction notes its own id beside them.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from adapters.kafka.bounded_call import bounded
+from adapters.kafka.committed_offsets import CommittedOffsets
+from adapters.kafka.log_reader import GROUP
+from fleetpulse.errors import BrokerUnavailable
+from fleetpulse.settings import KafkaSettings
+
+PATIENCE_S: Final = 0.25
+"""Of one look. A commit under way is settled within some 10 ms."""
+logger = logging.getLogger(__name__)
+
+
+class StableOffsets:
+    """Used from one thread. Every call is bounded."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        transactional_id: str,
+        producer_config: Mapping[str, Any],
+    ) -> None:
+        """producer_config: of every slot's transactional producer, but for the id."""
+        self._settings = settings
+        self._own = transactional_id
+        self._producer_config = dict(producer_config)
+        self._offsets = self._of_group(transactional_id)
+
+    def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
+        """By partition, without those that have none; raises BrokerUnavailable.
+
+        What still pends at the second look, before which the group did answer, is ended.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        suspects: set[str] = set()
+        successors: dict[str, Producer] = {}
+        while True:
+            left_s = deadline_s - time.monotonic()
+            try:
+                return self._offsets.read(partitions, min(PATIENCE_S, left_s))
+            except BrokerUnavailable:
+                if left_s <= PATIENCE_S:
+                    raise
+            for each in sorted(suspects - successors.keys()):
+                successors[each] = self._succeed(each)
+            suspects = self._writers(partitions)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._offsets.close()
+
+    def _writers(self, partitions: Sequence[int]) -> set[str]:
+        """Of the last stable offsets; nobody while the group does not answer."""
+        any_state = self._of_group(f"{self._own}-writers", isolation="read_uncommitted")
+        with closing(any_state):
+            try:
+                found = any_state.notes(partitions, PATIENCE_S)
+            except BrokerUnavailable:
+                return set()
+        slots = self._settings.topic("shard-")
+        return {note for note in found.values() if note.startswith(slots)} - {self._own}
+
+    def _succeed(self, transactional_id: str) -> Producer:
+        """Its owner, if it lives, learns at its next commit that it is fenced, and begins anew.
+
+        The broker ends the transaction at the first request, and says for a while that it does.
+        """
+        logger.warning("ending what %s left open: its partitions are ours", transactional_id)
+        producer = Producer({**self._producer_config, "transactional.id": transactional_id})
+        try:
+            bounded(producer.init_transactions, PATIENCE_S)
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                # Then it ends at its timeout.
+                logger.warning("cannot end what %s left open: %s", transactional_id, error)
+        return producer
+
+    def _of_group(self, client_id: str, **options: Any) -> CommittedOffsets:
+        return CommittedOffsets(
+            self._settings, client_id=f"{client_id}-offsets", group=GROUP, **options
+        )

@@ -1,0 +1,58 @@
+"""Whose transaction is ended: of who wrote last, and only if it still pends at the second look."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from adapters.kafka.stable_offsets import StableOffsets
+from fleetpulse.errors import BrokerUnavailable
+from fleetpulse.settings import KafkaSettings
+
+
+class Looks:
+    """Offsets that pend at the first looks."""
+
+    def __init__(self, pending: int) -> None:
+        self.pending = pending
+        self.count = 0
+
+    def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
+        self.count += 1
+        if self.count <= self.pending:
+            raise BrokerUnavailable("timed out")
+        return dict.fromkeys(partitions, 7)
+
+    def notes(self, partitions: Sequence[int], timeout_s: float) -> dict[int, str]:
+        notes = ["plant.shard-0", "plant.shard-1", "by hand", "other.shard-2"]
+        return {each: notes[each] for each in partitions}
+
+    def close(self) -> None:
+        pass
+
+
+def pending(monkeypatch: pytest.MonkeyPatch, looks: Looks) -> tuple[StableOffsets, list[str]]:
+    settings = KafkaSettings(port=1024, topic_prefix="plant.")
+    offsets = StableOffsets(settings, transactional_id="plant.shard-0", producer_config={})
+    ended: list[str] = []
+    monkeypatch.setattr(offsets, "_offsets", looks)
+    monkeypatch.setattr(offsets, "_of_group", lambda *_, **__: looks)
+    monkeypatch.setattr(offsets, "_succeed", ended.append)
+    return offsets, ended
+
+
+def test_a_slow_first_answer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets, ended = pending(monkeypatch, Looks(1))
+    assert offsets.read([0, 1], 10) == {0: 7, 1: 7}
+    assert not ended, "a living owner's transaction was ended"
+
+
+def test_what_pends_is_ended_once_and_only_of_other_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets, ended = pending(monkeypatch, Looks(5))
+    assert offsets.read([0, 1, 2, 3], 10) == dict.fromkeys(range(4), 7)
+    assert ended == ["plant.shard-1"]
+
+
+def test_what_never_settles_is_an_absent_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets, _ = pending(monkeypatch, Looks(1_000_000))
+    with pytest.raises(BrokerUnavailable):
+        offsets.read([1], 0.4)
