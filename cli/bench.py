@@ -87,6 +87,8 @@ def e2e(
     from benchmarks.e2e import Options
     from cli.bench_rates import find, measure_at, rates_of
 
+    for option, at in (("--kill-shard-at", kill_shard_at), ("--villains-at", villains_at)):
+        _check_within(option, at, seconds, alone=not (rates or find_rate))
     plan = _plan(
         devices=devices,
         rate_hz=rate,
@@ -111,6 +113,13 @@ def e2e(
             limited=villains_at is None,  # the bare loop has no answer to garbage
         )
         _run(plan, options, json_file)
+
+
+def _check_within(option: str, at_s: float | None, seconds: float, *, alone: bool) -> None:
+    """A disturbance that would never come leaves a run that only looks as if it had passed."""
+    if at_s is not None and not (alone and at_s < seconds):
+        reason = f"comes before --seconds {seconds:g}" if alone else "needs a run of one rate"
+        raise typer.BadParameter(reason, param_hint=option)
 
 
 def soak(
