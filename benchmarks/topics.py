@@ -1,5 +1,6 @@
 """Whole topics, read with a bare consumer."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,13 @@ from fleetpulse.settings import KafkaSettings
 _BATCH = 10_000
 _RESERVED = (b"!tick", b"!control")
 _PATIENCE_S = 30.0
+_MOVING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +98,22 @@ def end_offsets(settings: KafkaSettings, topic: str) -> dict[int, int]:
     name = settings.topic(topic)
     with consumer(settings) as reader:
         return {
-            partition: reader.get_watermark_offsets(Place(name, partition), timeout=10.0)[1]
+            partition: _end_offset(reader, Place(name, partition))
             for partition in range(settings.partitions)
         }
+
+
+def _end_offset(reader: Consumer, place: Place) -> int:
+    """Asks on while the partition gets another leader: a broker may just have been killed."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return reader.get_watermark_offsets(place, timeout=10.0)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING or time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.1)
+        reader.list_topics(place.topic, timeout=10.0)  # or it asks the former leader again
 
 
 def read_log(
