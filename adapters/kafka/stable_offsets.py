@@ -45,21 +45,23 @@ class StableOffsets:
     def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         """By partition, without those that have none; raises BrokerUnavailable.
 
-        What still pends at the second look, before which the group did answer, is ended.
+        What still pends at a second look, before which the group did answer, is ended.
         """
         deadline_s = time.monotonic() + timeout_s
-        suspects: set[str] = set()
-        successors: dict[str, Producer] = {}
-        while True:
-            left_s = deadline_s - time.monotonic()
-            try:
-                return self._offsets.read(partitions, min(PATIENCE_S, left_s))
-            except BrokerUnavailable:
-                if left_s <= PATIENCE_S:
-                    raise
-            for each in sorted(suspects - successors.keys()):
-                successors[each] = self._succeed(each)
+        try:
+            return self._offsets.read(partitions, PATIENCE_S)
+        except BrokerUnavailable:
             suspects = self._writers(partitions)
+        successors = []
+        if suspects:
+            try:
+                return self._offsets.read(partitions, PATIENCE_S)
+            except BrokerUnavailable:
+                successors = [self._succeed(each) for each in sorted(suspects)]
+        try:
+            return self._offsets.read(partitions, deadline_s - time.monotonic())
+        finally:
+            successors.clear()  # until here, the library goes on with what it was asked
 
     def close(self) -> None:
         """Disconnect."""

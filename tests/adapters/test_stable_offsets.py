@@ -15,9 +15,11 @@ class Looks:
     def __init__(self, pending: int) -> None:
         self.pending = pending
         self.count = 0
+        self.patience_s: list[float] = []
 
     def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         self.count += 1
+        self.patience_s.append(timeout_s)
         if self.count <= self.pending:
             raise BrokerUnavailable("timed out")
         return dict.fromkeys(partitions, 7)
@@ -47,9 +49,19 @@ def test_a_slow_first_answer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_pends_is_ended_once_and_only_of_other_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    offsets, ended = pending(monkeypatch, Looks(5))
+    offsets, ended = pending(monkeypatch, Looks(2))
     assert offsets.read([0, 1, 2, 3], 10) == dict.fromkeys(range(4), 7)
     assert ended == ["plant.shard-1"]
+
+
+def test_while_the_group_does_not_answer_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(1)
+    offsets, ended = pending(monkeypatch, looks)
+    monkeypatch.setattr(looks, "notes", looks.read)
+    looks.pending = 2
+    assert offsets.read([1], 10) == {1: 7}
+    assert not ended, "offsets that nobody could read were taken for pending ones"
+    assert looks.patience_s[-1] > 5, "an answer that takes long is never heard"
 
 
 def test_what_never_settles_is_an_absent_broker(monkeypatch: pytest.MonkeyPatch) -> None:
