@@ -4,7 +4,7 @@ Whoever was killed, or hangs, in the middle of a transaction leaves its offsets 
 rows before all readers until the broker ends it, `transaction.timeout.ms` after its begin. Its
 successor need not wait so long: `init_transactions` under the same transactional id ends it at
 once, and fences a zombie. Whose it is, the offsets tell that were committed before: every
-transaction notes its own id beside them.
+transaction notes its own id beside them. Whether that slot is dead, the group tells.
 """
 
 import logging
@@ -15,14 +15,17 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from adapters.kafka.admin_connection import AdminConnection
 from adapters.kafka.bounded_call import bounded
 from adapters.kafka.committed_offsets import CommittedOffsets
 from adapters.kafka.log_reader import GROUP
-from fleetpulse.errors import BrokerUnavailable
+from fleetpulse.errors import BrokerUnavailable, ConfigError
 from fleetpulse.settings import KafkaSettings
 
 PATIENCE_S: Final = 0.25
-"""Of one look. A commit under way is settled within some 10 ms."""
+"""Of the first look. A commit under way is settled within some 10 ms."""
+ASK_S: Final = 0.5
+"""Of each question about who it may be, over a connection of its own."""
 logger = logging.getLogger(__name__)
 
 
@@ -45,19 +48,14 @@ class StableOffsets:
     def read(self, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         """By partition, without those that have none; raises BrokerUnavailable.
 
-        What still pends at a second look, before which the group did answer, is ended.
+        What pends at a first look is ended if it is of a slot that has left the group.
         """
         deadline_s = time.monotonic() + timeout_s
         try:
             return self._offsets.read(partitions, PATIENCE_S)
         except BrokerUnavailable:
-            suspects = self._writers(partitions)
-        successors = []
-        if suspects:
-            try:
-                return self._offsets.read(partitions, PATIENCE_S)
-            except BrokerUnavailable:
-                successors = [self._succeed(each) for each in sorted(suspects)]
+            abandoned = self._abandoned(partitions)
+        successors = [self._succeed(each) for each in sorted(abandoned)]
         try:
             return self._offsets.read(partitions, deadline_s - time.monotonic())
         finally:
@@ -67,26 +65,40 @@ class StableOffsets:
         """Disconnect."""
         self._offsets.close()
 
-    def _writers(self, partitions: Sequence[int]) -> set[str]:
-        """Of the last stable offsets; nobody while the group does not answer."""
+    def _abandoned(self, partitions: Sequence[int]) -> set[str]:
+        """Who wrote the last stable offsets and is no member now; nobody without an answer.
+
+        A member's transaction pends because a broker is away, or not for long.
+        """
         any_state = self._of_group(f"{self._own}-writers", isolation="read_uncommitted")
         with closing(any_state):
             try:
-                found = any_state.notes(partitions, PATIENCE_S)
-            except BrokerUnavailable:
+                notes = any_state.notes(partitions, ASK_S)
+                living = self._members()
+            except (BrokerUnavailable, ConfigError):
                 return set()
         slots = self._settings.topic("shard-")
-        return {note for note in found.values() if note.startswith(slots)} - {self._own}
+        return {each for each in notes.values() if each.startswith(slots)} - living
+
+    def _members(self) -> set[str]:
+        """The transactional ids of the group's members; a slot's client id is its name."""
+        group = self._settings.topic(GROUP)
+        connection = AdminConnection(
+            self._settings, client_id=f"{self._own}-members", timeout_s=ASK_S
+        )
+        asked = connection.client.describe_consumer_groups([group], request_timeout=ASK_S)
+        described = connection.answer(asked[group], "list the members of a group")
+        return {self._settings.topic(each.client_id) for each in described.members}
 
     def _succeed(self, transactional_id: str) -> Producer:
-        """Its owner, if it lives, learns at its next commit that it is fenced, and begins anew.
+        """Its owner, should it wake up, learns at its next commit that it is fenced.
 
         The broker ends the transaction at the first request, and says for a while that it does.
         """
         logger.warning("ending what %s left open: its partitions are ours", transactional_id)
         producer = Producer({**self._producer_config, "transactional.id": transactional_id})
         try:
-            bounded(producer.init_transactions, PATIENCE_S)
+            bounded(producer.init_transactions, ASK_S)
         except KafkaException as error:
             if not error.args[0].retriable():
                 # Then it ends at its timeout.

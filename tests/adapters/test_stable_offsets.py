@@ -1,4 +1,4 @@
-"""Whose transaction is ended: of who wrote last, and only if it still pends at the second look."""
+"""Whose transaction is ended: of who wrote last and has left the group."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class Looks:
         return dict.fromkeys(partitions, 7)
 
     def notes(self, partitions: Sequence[int], timeout_s: float) -> dict[int, str]:
-        notes = ["plant.shard-0", "plant.shard-1", "by hand", "other.shard-2"]
+        notes = ["plant.shard-0", "plant.shard-1", "by hand", "other.shard-2", "plant.shard-3"]
         return {each: notes[each] for each in partitions}
 
     def close(self) -> None:
@@ -38,19 +38,22 @@ def pending(monkeypatch: pytest.MonkeyPatch, looks: Looks) -> tuple[StableOffset
     ended: list[str] = []
     monkeypatch.setattr(offsets, "_offsets", looks)
     monkeypatch.setattr(offsets, "_of_group", lambda *_, **__: looks)
+    monkeypatch.setattr(offsets, "_members", lambda: {"plant.shard-0", "plant.shard-3"})
     monkeypatch.setattr(offsets, "_succeed", ended.append)
     return offsets, ended
 
 
-def test_a_slow_first_answer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    offsets, ended = pending(monkeypatch, Looks(1))
+def test_offsets_that_are_stable_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets, ended = pending(monkeypatch, Looks(0))
     assert offsets.read([0, 1], 10) == {0: 7, 1: 7}
-    assert not ended, "a living owner's transaction was ended"
+    assert not ended, "a transaction was ended though none pends"
 
 
-def test_what_pends_is_ended_once_and_only_of_other_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    offsets, ended = pending(monkeypatch, Looks(2))
-    assert offsets.read([0, 1, 2, 3], 10) == dict.fromkeys(range(4), 7)
+def test_what_pends_is_ended_if_its_slot_has_left_the_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offsets, ended = pending(monkeypatch, Looks(1))
+    assert offsets.read(range(5), 10) == dict.fromkeys(range(5), 7)
     assert ended == ["plant.shard-1"]
 
 
