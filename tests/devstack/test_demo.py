@@ -117,8 +117,8 @@ def test_status_tells_parts_shards_and_recovery(fleetpulse: Command, demo: Demo)
     status = fleetpulse.ask("status")
     assert {part["phase"] for part in status["stack"]["parts"]} == {"ready"}
     assert len(status["fleet"]["shards"]) == fleetpulse.settings.shard.count
-    assert status["recovery"]["takeover_s"] == 4.0
-    assert "recovery: a killed shard's partitions move within 4 s" in fleetpulse.run("status")
+    assert status["recovery"]["takeover_s"] == 3.5
+    assert "recovery: a killed shard's partitions move within 3.5 s" in fleetpulse.run("status")
 
 
 def test_a_job_of_another_driver_runs_on_the_same_ray(fleetpulse: Command, demo: Demo) -> None:
