@@ -53,7 +53,7 @@ def test_status_tells_what_recovery_an_external_broker_allows(settings: Settings
     status = status_of(settings)
     assert status.stack is None, "no stack runs, the broker is asked all the same"
     assert status.recovery is not None
-    assert (status.recovery.takeover_s, status.recovery.remedy) == (4.0, None)
+    assert (status.recovery.takeover_s, status.recovery.remedy) == (3.5, None)
 
 
 def test_a_default_profile_that_does_not_exist_is_named(settings: Settings) -> None:

@@ -102,7 +102,7 @@ def test_three_brokers_lose_one_and_nothing_else(tmp_path: Path) -> None:
         assert happened is not None
         assert "broker 2" in happened
         assert cluster.tend() is None, "it is started again once"
-        assert recovery_time(settings).takeover_s == 4.0, "every broker has our settings"
+        assert recovery_time(settings).takeover_s == 3.5, "every broker has our settings"
     finally:
         cluster.stop()
 
