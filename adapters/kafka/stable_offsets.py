@@ -24,8 +24,10 @@ from fleetpulse.settings import KafkaSettings
 
 PATIENCE_S: Final = 0.25
 """Of the first look. A commit under way is settled within some 10 ms."""
-ASK_S: Final = 0.5
+ASK_S: Final = 2.0
 """Of each question about who it may be, over a connection of its own."""
+END_S: Final = 0.5
+"""The first request ends the transaction; it is not waited for until the library notices."""
 logger = logging.getLogger(__name__)
 
 
@@ -98,7 +100,7 @@ class StableOffsets:
         logger.warning("ending what %s left open: its partitions are ours", transactional_id)
         producer = Producer({**self._producer_config, "transactional.id": transactional_id})
         try:
-            bounded(producer.init_transactions, ASK_S)
+            bounded(producer.init_transactions, END_S)
         except KafkaException as error:
             if not error.args[0].retriable():
                 # Then it ends at its timeout.
