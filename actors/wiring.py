@@ -21,7 +21,7 @@ from actors.trace import Tracer, tracer
 from adapters.kafka.admin import KafkaAdmin
 from adapters.kafka.at_least_once import AtLeastOnceSink
 from adapters.kafka.effect_sink import KafkaEffectSink
-from adapters.kafka.log_reader import KafkaLogReader, Membership
+from adapters.kafka.log_reader import SLOT, KafkaLogReader, Membership
 from adapters.postgres.alert_sink import PostgresAlertSink
 from adapters.postgres.partition_pauses import PostgresPartitionPauses
 from adapters.postgres.retention import PostgresRetention
@@ -133,7 +133,7 @@ def incarnate(
             tracer=trace,
         )
         loop = ShardLoop(parts, settings.shard, quarantine, meter)
-        reader = KafkaLogReader(settings.kafka, loop, client_id=f"shard-{slot}")
+        reader = KafkaLogReader(settings.kafka, loop, client_id=f"{SLOT}{slot}")
         loop.attach(reader)
         incarnation = Incarnation(loop, parts, reader, meter, watch, _keeper(settings))
         feed.start(incarnation.status)

@@ -26,7 +26,7 @@ from adapters.kafka.encode import (
     encode_tombstone,
 )
 from adapters.kafka.encode_events import encode_presence, encode_session
-from adapters.kafka.log_reader import Membership
+from adapters.kafka.log_reader import SLOT, Membership
 from adapters.kafka.stable_offsets import StableOffsets
 from adapters.kafka.stale_header import Headers, headers_of
 from fleetpulse.effects import Effects, Resolution
@@ -79,7 +79,7 @@ class KafkaEffectSink:
     ) -> None:
         """stale_after_s: alerts whose event time is older when they are written are stale."""
         self._settings = settings
-        self._transactional_id = f"{settings.topic_prefix}shard-{slot}"
+        self._transactional_id = settings.topic(f"{SLOT}{slot}")
         """Stable per slot, so that a successor's init ends what a crash left open."""
         self._membership = membership
         self._stale_after_s = stale_after_s

@@ -23,6 +23,8 @@ from fleetpulse.ports import AssignmentListener, RecordBatch
 from fleetpulse.settings import KafkaSettings
 
 GROUP: Final = "shards"
+SLOT: Final = "shard-"
+"""Begins the client id of a slot's member and, behind the topic prefix, its transactional id."""
 ENDS_INTERVAL_S: Final = 0.1
 GATHER_S: Final = 0.002
 """For the other partitions of a fetch, once its first record is there: brokers gather more."""

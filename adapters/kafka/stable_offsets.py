@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer
 from adapters.kafka.admin_connection import AdminConnection
 from adapters.kafka.bounded_call import bounded
 from adapters.kafka.committed_offsets import CommittedOffsets
-from adapters.kafka.log_reader import GROUP
+from adapters.kafka.log_reader import GROUP, SLOT
 from fleetpulse.errors import BrokerUnavailable, ConfigError
 from fleetpulse.settings import KafkaSettings
 
@@ -76,11 +76,12 @@ class StableOffsets:
         with closing(any_state):
             try:
                 notes = any_state.notes(partitions, ASK_S)
-                living = self._members()
+                slots = self._settings.topic(SLOT)
+                others = {each for each in notes.values() if each.startswith(slots)} - {self._own}
+                # At a first start there are none, and the group need not be asked.
+                return others - self._members() if others else others
             except (BrokerUnavailable, ConfigError):
                 return set()
-        slots = self._settings.topic("shard-")
-        return {each for each in notes.values() if each.startswith(slots)} - living
 
     def _members(self) -> set[str]:
         """The transactional ids of the group's members; a slot's client id is its name."""
