@@ -144,7 +144,8 @@ class ProcessWatch:
         for pid in [*self._known]:
             if pid not in pids and (gone := self._known.pop(pid)):
                 self._ended.append(gone)
-        for pid in sorted(pids - self._known.keys()):
+        # Parents first: by numbers, which begin anew, a child may come before.
+        for pid in sorted(pids - self._known.keys(), key=lambda each: (_began_s(each), each)):
             if (watched := self._recognise(pid, new_cpu=new_cpu)) or not _is_starting(pid):
                 self._known[pid] = watched
         self._looks += 1
@@ -191,11 +192,16 @@ class ProcessWatch:
         return True
 
 
-def _is_starting(pid: int) -> bool:
+def _began_s(pid: int) -> float:
+    """On time.time's scale; long ago for one that is gone."""
     try:
-        return time.time() - psutil.Process(pid).create_time() < _STARTING_S
+        return float(psutil.Process(pid).create_time())
     except (psutil.Error, OSError):
-        return False
+        return 0.0
+
+
+def _is_starting(pid: int) -> bool:
+    return time.time() - _began_s(pid) < _STARTING_S
 
 
 def _role(command: str) -> str:
