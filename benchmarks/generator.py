@@ -36,8 +36,6 @@ _FRAME_BYTES = 120
 _MAKING_RESERVE = 1.5
 """Making is slower than it was when tried, on a machine that does other things too."""
 _CLOSE_S = 60.0
-_GATEWAY_DEVICES = 50
-"""Devices whose frames share a request over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +116,10 @@ def _ahead(plan: LoadPlan) -> tuple[int, float]:
 def _target(plan: LoadPlan, fleet: Fleet, settings: Settings, answers: AcceptedFrames) -> Target:
     if plan.via == "kafka":
         return KafkaTarget(settings.kafka, frame_samples=plan.frame_samples)
-    gateways = fleet.gateways(_GATEWAY_DEVICES)
     return HttpTarget(
         plan.url,
         fleet.device_ids,
-        gateways,
+        fleet.gateways,
         frame_samples=plan.frame_samples,
         accepted=answers.add,
     )

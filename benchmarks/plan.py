@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from fleetpulse.errors import ConfigError
 from fleetpulse.identity import DEFAULT_TENANT
@@ -14,6 +14,8 @@ from simulator.schedule import Fault, FaultPlan
 from simulator.transport import TransportPlan
 
 Via = Literal["http", "kafka"]
+GATEWAY_DEVICES: Final = 50
+"""Whose frames share a request over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class LoadPlan:
             seed=self.seed,
             faults=faults,
             transport=transport,
+            gateway=GATEWAY_DEVICES if self.via == "http" else 1,
             prefix=self.prefix,
         )
         return Fleet(spec, start_us=start_us)

@@ -69,10 +69,11 @@ def simulate(
         seed=seed,
         faults=FaultPlan(probability=faults),
         transport=network,
+        gateway=gateway if target == "http" else 1,
         prefix=check_name("prefix", prefix),
     )
     url = url or f"http://{settings.http.host}:{settings.http.port}"
-    _print(_run(settings, spec, seconds, target, url, gateway, quiet=as_json), as_json)
+    _print(_run(settings, spec, seconds, target, url, quiet=as_json), as_json)
 
 
 def _run(
@@ -81,7 +82,6 @@ def _run(
     seconds: float,
     kind: Kind,
     url: str,
-    gateway: int,
     *,
     quiet: bool,
 ) -> "Report":
@@ -96,7 +96,7 @@ def _run(
     rounds = math.ceil(seconds * 1e6 / spec.frame_us) or None
     with stop_on_interrupt() as stop:
         fleet = Fleet(spec, start_us=time.time_ns() // 1000 + _LEAD_US)
-        target, fetch_alerts = _target(settings, fleet, kind, url, gateway, stop)
+        target, fetch_alerts = _target(settings, fleet, kind, url, stop)
         with LoadProgress(target.tally, rounds, quiet=quiet) as progress:
             return session.simulate(
                 fleet,
@@ -113,7 +113,6 @@ def _target(
     fleet: "Fleet",
     kind: Kind,
     url: str,
-    gateway: int,
     stop: "threading.Event",
 ) -> "tuple[Target, FetchAlerts | None]":
     from simulator.api import Api
@@ -139,8 +138,7 @@ def _target(
         return KafkaTarget(settings.kafka, frame_samples=count), fetch_alerts
     with HttpConnection(url) as connection:
         connection.check_running()
-    gateways = fleet.gateways(gateway)
-    target = HttpTarget(url, fleet.device_ids, gateways, frame_samples=count, stop=stop)
+    target = HttpTarget(url, fleet.device_ids, fleet.gateways, frame_samples=count, stop=stop)
     return target, fetch_alerts
 
 

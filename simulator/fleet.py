@@ -13,6 +13,8 @@ from simulator.machine import CHANNELS, Machines
 from simulator.schedule import Episode, FaultPlan, Schedule
 from simulator.transport import Transport, TransportPlan, TransportTruth
 
+MOMENT_US: Final = 5_000
+"""What shares a slot is due in as many moments as the slot has, each so far from the next."""
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -26,6 +28,8 @@ class FleetSpec:
     seed: int = 1
     faults: FaultPlan = field(default_factory=FaultPlan)
     transport: TransportPlan = field(default_factory=TransportPlan)
+    gateway: int = 1
+    """Devices behind one gateway: they are due together."""
     prefix: str = "machine"
     tenant: str = DEFAULT_TENANT
 
@@ -43,8 +47,9 @@ class FleetSpec:
 class Fleet:
     """Deterministic: the same spec, start and round give the same frames.
 
-    Device d measures d % frame_samples slots later than device 0, so that a fleet's frames are due
-    evenly over time; all of them lie on the slots of `start_us`.
+    Device d measures d % frame_samples slots later than device 0, and those that share a slot send
+    one after the other within it, so that a fleet's frames are due evenly over time. Samples lie on
+    the slots of `start_us`.
     """
 
     def __init__(self, spec: FleetSpec, *, start_us: int) -> None:
@@ -54,6 +59,9 @@ class Fleet:
         self.keys = [DeviceKey(spec.tenant, name).encode() for name in self.device_ids]
         slot = np.arange(spec.devices) % spec.frame_samples
         self._first_us = self.start_us + slot * spec.period_ns // 1000
+        group = np.arange(spec.devices) // spec.frame_samples // spec.gateway
+        moments = max(1, spec.period_ns // 1000 // MOMENT_US)
+        self._delay_us = group * moments // (group[-1] + 1) * MOMENT_US
         # Rows are devices in order of their first due time, so that a round is sorted by it.
         self._order: I64 = np.argsort(slot, kind="stable")
         self._row_of = np.argsort(self._order)
@@ -80,15 +88,17 @@ class Fleet:
         last_us = t0_us + (spec.frame_samples - 1) * spec.period_ns // 1000
         sequence = np.full(len(self._order), number)
         values = self._encoder.encode(self.samples(number), t0_us, sequence)
-        return Frames(self._order, sequence, last_us, last_us, self._ordered_keys, values)
+        due_us = last_us + self._delay_us[self._order]
+        return Frames(self._order, sequence, last_us, due_us, self._ordered_keys, values)
 
     def frames(self, number: int) -> Frames:
         """A round's frames as they arrive, sorted by due time. Call with 0, 1, 2 and so on."""
         return self._transport.arriving(number, self.measured(number))
 
-    def gateways(self, size: int) -> I64:
+    @property
+    def gateways(self) -> I64:
         """The gateway of each device, int64 [devices]: neighbours in due time share one."""
-        return np.asarray(self._row_of // size, np.int64)
+        return np.asarray(self._row_of // self.spec.gateway, np.int64)
 
     def remaining(self) -> Frames | None:
         """After the last round: frames that the network still holds back."""

@@ -7,7 +7,7 @@ import pytest
 
 from fleetpulse.telemetry_pb2 import Batch
 from fleetpulse.wire import decode_block, encode_block, kind_of
-from simulator.fleet import Fleet, FleetSpec
+from simulator.fleet import MOMENT_US, Fleet, FleetSpec
 from simulator.framing import device_field, encode_batch
 from simulator.machine import CHANNELS
 from simulator.schedule import Fault, FaultPlan
@@ -55,6 +55,16 @@ def test_frames_lie_on_slots_and_are_due_evenly_and_in_order() -> None:
     assert np.all(due_us % SLOT_US == 0)
     assert set(Counter(due_us.tolist()).values()) == {2}, "frames bunch up"
     assert fleet.start_us - START_US in range(SLOT_US)
+
+
+def test_slow_devices_do_not_send_all_at_once() -> None:
+    fleet = Fleet(FleetSpec(devices=1000, rate_hz=1.0, frame_samples=1), start_us=START_US)
+    frames = [fleet.frames(number) for number in range(2)]
+    due_us = np.concatenate([each.due_us for each in frames])
+    assert np.all(np.diff(due_us) >= 0)
+    assert set(np.diff(np.unique(due_us)).tolist()) == {MOMENT_US}
+    assert set(Counter(due_us.tolist()).values()) == {5}, "1,000 devices in 200 moments a second"
+    assert len({int(each) for each in frames[0].last_us}) == 1, "all measure at the same time"
 
 
 def test_all_channels_are_finite_and_plausible() -> None:

@@ -50,8 +50,8 @@ def send(server: Server) -> Send:
     """Sends that many rounds of 40 devices through 4 gateways; returns the closed target."""
 
     def run(rounds: int) -> HttpTarget:
-        fleet = Fleet(FleetSpec(devices=40), start_us=0)
-        target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(10), frame_samples=20)
+        fleet = Fleet(FleetSpec(devices=40, gateway=10), start_us=0)
+        target = HttpTarget(server.url, fleet.device_ids, fleet.gateways, frame_samples=20)
         for number in range(rounds):
             target.send(fleet.frames(number))
         target.close(10.0)
@@ -92,8 +92,8 @@ def test_a_refused_batch_is_counted_with_its_reason_and_not_repeated(
 
 
 def test_frames_are_sent_when_they_are_due(server: Server) -> None:
-    fleet = Fleet(FleetSpec(devices=20), start_us=time.time_ns() // 1000)
-    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(5), frame_samples=20)
+    fleet = Fleet(FleetSpec(devices=20, gateway=5), start_us=time.time_ns() // 1000)
+    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways, frame_samples=20)
     run = Pacer(fleet, target, threading.Event()).run(3, lambda rounds: None)
     target.close(10.0)
     assert run.rounds == 3
@@ -112,18 +112,19 @@ def test_nothing_at_the_address_is_one_line_with_a_remedy(server: Server) -> Non
         HttpConnection("localhost")
 
 
-def test_gateways_are_neighbours_in_due_time() -> None:
-    fleet = Fleet(FleetSpec(devices=100), start_us=0)
-    gateways = fleet.gateways(5)
+@pytest.mark.parametrize(("rate_hz", "frame_samples"), [(200.0, 20), (1.0, 1)])
+def test_who_shares_a_gateway_is_due_together(rate_hz: float, frame_samples: int) -> None:
+    spec = FleetSpec(devices=100, rate_hz=rate_hz, frame_samples=frame_samples, gateway=5)
+    fleet = Fleet(spec, start_us=0)
     due_us = fleet.frames(0).due_us[np.argsort(fleet.frames(0).device)]
     for gateway in range(20):
-        assert len(set(due_us[gateways == gateway].tolist())) == 1
+        assert len(set(due_us[fleet.gateways == gateway].tolist())) == 1
 
 
 def test_what_has_no_answer_at_the_end_failed(server: Server) -> None:
     server.answers.extend([(503, {"Retry-After": "60"}, b"{}")] * 4)
-    fleet = Fleet(FleetSpec(devices=40), start_us=0)
-    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways(10), frame_samples=20)
+    fleet = Fleet(FleetSpec(devices=40, gateway=10), start_us=0)
+    target = HttpTarget(server.url, fleet.device_ids, fleet.gateways, frame_samples=20)
     target.send(fleet.frames(0))
     target.close(0.3)
     counts = target.tally.counts()
