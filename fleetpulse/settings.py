@@ -33,8 +33,10 @@ class KafkaSettings(_Group):
     """Java heap of each broker of our own."""
     topic_prefix: str = ""
     """Put before every topic, group and transactional id: several fleets on one cluster."""
-    partitions: int = Field(8, ge=1, le=1024)
-    """Of the telemetry topic; fixed at creation."""
+    partitions: int = Field(4, ge=1, le=1024)
+    """Of the telemetry topic; fixed at creation. Shards beyond them do nothing, so there should be
+    twice as many as shards; each costs requests of whoever produces, whatever is in them.
+    """
     replication: int | None = Field(None, ge=1, le=5)
     """Replicas of each topic; None: what the brokers are set to, all of our own."""
     retention_h: float = Field(24.0, gt=0)

@@ -47,9 +47,11 @@ class KafkaAdmin:
         existing = self._existing(wanted)
         for name, topic in existing.items():
             if len(topic.partitions) != wanted[name].num_partitions:
+                found = len(topic.partitions)
                 raise ConfigError(
-                    f"kafka.partitions: topic {name} has {len(topic.partitions)}, not"
-                    f" {wanted[name].num_partitions}; the number is fixed when a topic is created"
+                    f"kafka.partitions: topic {name} has {found}, not"
+                    f" {wanted[name].num_partitions}; the number is fixed when a topic is created:"
+                    f" set FLEETPULSE_KAFKA__PARTITIONS={found}"
                 )
         self._check_log_time(existing)
         missing = [topic for name, topic in wanted.items() if name not in existing]

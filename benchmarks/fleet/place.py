@@ -10,6 +10,7 @@ from typing import Final
 
 from actors.sink_writer import BEHIND_FACTOR
 from benchmarks.backlog import HeldBack, held_back
+from benchmarks.fleet.job import PARTITIONS
 from benchmarks.processes import ProcessWatch
 from benchmarks.stack import fresh_stack, on_free_ports
 from devstack.free_ports import free_ports
@@ -72,7 +73,8 @@ def engine(
         }
     )
     model = own.model.model_copy(update={"folder": models})
-    own = own.model_copy(update={"shard": shard, "model": model})
+    kafka = own.kafka.model_copy(update={"partitions": PARTITIONS})
+    own = own.model_copy(update={"shard": shard, "model": model, "kafka": kafka})
     shutil.rmtree(own.data_folder, ignore_errors=True)
     with fresh_stack(own, on_start) as stack:
         servers = Servers(

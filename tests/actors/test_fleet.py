@@ -38,7 +38,7 @@ class Shard:
     """A shard whose partitions all are in one state, and which has no device."""
 
     def __init__(self, state: str) -> None:
-        parts = tuple(PartitionStatus(p, 0, 0, 0, 0, state) for p in range(8))
+        parts = tuple(PartitionStatus(p, 0, 0, 0, 0, state) for p in range(4))
         self.status = Method(Status(parts))
         self.here = state != "stopped"
         self.open_door = Door("127.0.0.1", lambda _: (self.here, None))

@@ -37,7 +37,7 @@ def test_devices_move_to_new_shards_and_back(
             try:
                 for count in (3, 1):
                     shards.scale(count)
-                    _await_owners(shards, count)
+                    _await_owners(shards, count, settings.kafka.partitions)
                     time.sleep(3)
             finally:
                 ended.set()
@@ -53,12 +53,12 @@ def test_devices_move_to_new_shards_and_back(
     assert p99_s < PAUSE_P99_S
 
 
-def _await_owners(shards: Shards, count: int) -> None:
+def _await_owners(shards: Shards, count: int, partitions: int) -> None:
     """So many shards, with every partition between them."""
     deadline_s = time.monotonic() + AWAIT_S
     while True:
         owned = [{part.partition for part in each.partitions} for each in shards.status()]
-        if len(owned) == count and all(owned) and sum(map(len, owned)) == 8:
+        if len(owned) == count and all(owned) and sum(map(len, owned)) == partitions:
             return
         assert time.monotonic() < deadline_s, f"the partitions of {count} shards are {owned}"
         time.sleep(0.1)

@@ -36,12 +36,12 @@ def test_a_zombie_writes_nothing_and_holds_nobody_up(
         zombie, other = sorted(shards.status(), key=lambda each: each.pid)
         stopped_us = _stop_within_transaction(settings.kafka, zombie)
         try:
-            _await_partitions(shards, other.pid, 8)
+            _await_partitions(shards, other.pid, settings.kafka.partitions)
             time.sleep(1)
         finally:
             woken_us = time.time_ns() // 1000
             os.kill(zombie.pid, signal.SIGCONT)
-        _await_partitions(shards, zombie.pid, 4)
+        _await_partitions(shards, zombie.pid, settings.kafka.partitions // 2)
 
     received = run(settings, tmp_path, Load(devices=100, seconds=24), freeze)
 

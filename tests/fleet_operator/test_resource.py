@@ -47,7 +47,7 @@ def test_required_fields_are_those_without_a_default() -> None:
 
 def test_least_spec_takes_the_defaults() -> None:
     scaling = FleetpulseClusterSpec.model_validate(SPEC).scaling
-    assert (scaling.min_shards, scaling.max_shards, scaling.dry_run) == (1, 8, False)
+    assert (scaling.min_shards, scaling.max_shards, scaling.dry_run) == (1, 4, False)
 
 
 @pytest.mark.parametrize(

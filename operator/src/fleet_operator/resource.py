@@ -35,7 +35,7 @@ class ScalingSpec(_Part):
     """Bounds and aims of the autoscaler."""
 
     min_shards: int = Field(1, ge=1, le=1024)
-    max_shards: int = Field(8, ge=1, le=1024, description="More than partitions do no work")
+    max_shards: int = Field(4, ge=1, le=1024, description="More than partitions do no work")
     target_utilization: float = Field(0.7, ge=0.1, le=1, description="Busy share of a shard")
     catch_up_seconds: int = Field(120, ge=1, description="Time in which lag is to be worked off")
     dry_run: bool = Field(default=False, description="Explain decisions, change nothing")
