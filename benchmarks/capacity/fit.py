@@ -7,8 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.capacity.constants import ROLES, Constants
-from benchmarks.capacity.model import FleetSize, capacity
+from benchmarks.capacity.constants import ROLES, YARDSTICK, Constants
+from benchmarks.capacity.model import (
+    FleetSize,
+    batches_per_s,
+    capacity,
+    log_bytes_per_s,
+    state_bytes,
+)
 from benchmarks.scale.shape import BASE
 
 ERROR_MAX: Final = 0.2
@@ -18,7 +24,7 @@ Point = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """A held-out load: busy cores of the whole stack, memory in MB, log in KB/s."""
+    """A held-out load: busy cores at the machine's pace then, memory in MB, log in kB/s."""
 
     load: str
     quantity: str
@@ -35,8 +41,10 @@ def fitted(old: Constants, report: Mapping[str, Any]) -> Constants:
     """Those that the report measured replace the old ones."""
     new = old
     if loads := report.get("fit"):
-        new = _from_loads(new, loads)
-        new = _from_quiet(new, report["idle"][0], report["slow"][0])
+        slow = report["slow"][0]
+        new = _with_cpu(new, [*loads, slow])
+        new = _with_log(new, loads, slow)
+        new = _with_memory(new, report["idle"], slow)
     if points := report.get("core", {}).get("channels"):
         new = _from_channels(new, points)
     return new
@@ -46,81 +54,107 @@ def foretell(constants: Constants, points: Sequence[Point]) -> list[Foretold]:
     """Each held-out load beside what the model says of it."""
     found = []
     for point in points:
-        fleet = FleetSize(
-            devices=point["devices"],
-            rate_hz=point["rate_hz"],
-            frame_samples=point["frame_samples"],
-            lateness_s=0.0,
-            kafka_retention_h=1 / 3600,
-        )
-        said = capacity(fleet, constants, shards=point["shards"])
+        fleet, partitions = _fleet(point), point["partitions"]
+        said = capacity(fleet, constants, shards=point["shards"], partitions=partitions)
+        # States of the devices of earlier loads on this stack are still there.
+        known = replace(fleet, devices=point["devices_known"])
+        needed = capacity(known, constants, shards=point["shards"]).memory_gb
         load = f"{fleet.samples_per_s:,.0f} samples/s in frames of {fleet.frame_samples}"
         cores = sum(_by_role(point["cpu_s"]).values()) / point["seconds"]
+        expected_cores = sum(said.cpu.values()) * _pace_us(point) / constants.yardstick_us
         memory_mb = sum(_by_role(point["rss_mb"]).values())
         log = sum(point["topic_bytes"].values()) / point["seconds"] / 1000
-        expected_log = _log_bytes(fleet, constants) / 1000
+        expected_log = log_bytes_per_s(fleet, constants, partitions) / 1000
         found += [
-            Foretold(load, "busy cores", round(cores, 3), round(sum(said.cpu.values()), 3)),
-            Foretold(load, "memory MB", memory_mb, round(sum(said.memory_gb.values()) * 1024)),
+            Foretold(load, "busy cores", round(cores, 3), round(expected_cores, 3)),
+            Foretold(load, "memory MB", memory_mb, round(sum(needed.values()) * 1024)),
             Foretold(load, "log kB/s", round(log), round(expected_log)),
         ]
     return found
 
 
-def _log_bytes(fleet: FleetSize, constants: Constants) -> float:
-    """Per second."""
-    return (
-        fleet.records_per_s * constants.record_bytes
-        + fleet.samples_per_s * fleet.channels * constants.value_bytes
-        + fleet.samples_per_s / fleet.hop * constants.score_bytes
-        + fleet.device_seconds_per_s * constants.second_bytes
+def _fleet(point: Point) -> FleetSize:
+    return FleetSize(
+        devices=point["devices"],
+        rate_hz=point["rate_hz"],
+        frame_samples=point["frame_samples"],
+        lateness_s=0.0,
     )
 
 
-def _from_loads(old: Constants, loads: Sequence[Point]) -> Constants:
-    rates = np.array([[1.0, _per_s(p, "records"), _per_s(p, "samples")] for p in loads])
+def _with_cpu(old: Constants, loads: Sequence[Point]) -> Constants:
+    """By role: least squares over what each load had per second, at the median pace."""
+    pace_us = float(np.median([_pace_us(point) for point in loads]))
     spent = [_by_role(point["cpu_s"]) for point in loads]
-    base, record, sample = {}, {}, {}
+    found: dict[str, list[float]] = {}
     for role in ROLES:
-        used_us = [each[role] / p["seconds"] * 1e6 for each, p in zip(spent, loads, strict=True)]
-        base[role], record[role], sample[role] = non_negative(rates, np.array(used_us))
-    shards = loads[0]["shards"]
-    shard_base = base["shard"] / shards
-    base["shard"] = 0.0
-    values = [[p["records"], p["samples"] * old.channels] for p in loads]
-    log = [p["topic_bytes"]["telemetry"] for p in loads]
-    record_bytes, value_bytes = non_negative(np.array(values, float), np.array(log, float))
-    windows = sum(p["windows"] for p in loads)
+        used_us = [
+            used[role] / point["seconds"] * 1e6 * pace_us / _pace_us(point)
+            for used, point in zip(spent, loads, strict=True)
+        ]
+        # Without a shard there is none of its CPU.
+        rows = [(float(role != "shard"), point["shards"], *_counts(point)) for point in loads]
+        found[role] = non_negative(np.array(rows), np.array(used_us))
+    base, shard, batch, record, sample, second = (
+        {role: round(found[role][at], 3) for role in ROLES} for at in range(6)
+    )
     return replace(
         old,
-        shard_base_us=round(shard_base, 1),
-        base_us=_rounded(base),
-        record_us=_rounded(record),
-        sample_us=_rounded(sample),
+        yardstick_us=round(pace_us),
+        base_us=base,
+        shard_us=shard,
+        batch_us=batch,
+        record_us=record,
+        sample_us=sample,
+        second_us=second,
+    )
+
+
+def _pace_us(point: Point) -> float:
+    """The machine's: hours differ by a half, and all parts of a stack alike."""
+    return float(sum(point["cpu_s"][name] for name in YARDSTICK) / point["seconds"] * 1e6)
+
+
+def _counts(load: Point) -> tuple[float, ...]:
+    """Per second: batches, records, samples, seconds of devices."""
+    records = _per_s(load, "records")
+    batches = batches_per_s(records, load["partitions"])
+    return batches, records, _per_s(load, "samples"), _per_s(load, "device_seconds")
+
+
+def _with_log(old: Constants, loads: Sequence[Point], slow: Point) -> Constants:
+    """Bytes of what is written, compression included."""
+    counts = np.array([_counts(p)[:3] for p in loads])
+    counts[:, 2] *= old.channels
+    written = np.array([p["topic_bytes"]["telemetry"] / p["seconds"] for p in loads])
+    batch_bytes, record_bytes, value_bytes = non_negative(counts, written)
+    return replace(
+        old,
+        batch_bytes=round(batch_bytes, 1),
         record_bytes=round(record_bytes, 1),
         value_bytes=round(value_bytes, 3),
-        score_bytes=round(sum(p["topic_bytes"]["scores"] for p in loads) / windows, 1),
+        score_bytes=_each("scores", "windows", loads),
+        second_bytes=_each("aggregates.second", "device_seconds", loads),
+        lone_second_bytes=_each("aggregates.second", "device_seconds", [slow]),
     )
 
 
-def _from_quiet(old: Constants, idle: Point, slow: Point) -> Constants:
-    """Memory of an idle stack; what a message of a slow device, in or out, adds to its CPU."""
-    before, after = (_by_role(point["cpu_s"]) for point in (idle, slow))
-    messages = _per_s(slow, "records") + _per_s(slow, "device_seconds")
-    second_us = {
-        role: max(0.0, after[role] / slow["seconds"] - before[role] / idle["seconds"])
-        / messages
-        * 1e6
-        for role in ROLES
-    }
-    base_mb = _by_role(slow["rss_mb"])
-    base_mb["shard"] /= slow["shards"]
-    return replace(
-        old,
-        second_us=_rounded(second_us),
-        base_mb=_rounded(base_mb),
-        second_bytes=round(slow["topic_bytes"]["aggregates.second"] / slow["device_seconds"], 1),
-    )
+def _with_memory(old: Constants, idle: Sequence[Point], slow: Point) -> Constants:
+    """Of stacks before their first device, and of one with all of its devices."""
+    used = [_by_role(point["rss_mb"]) for point in idle]
+    for each, point in zip(used, idle, strict=True):
+        each["shard"] /= point["shards"]
+    base_mb = {role: round(sum(each[role] for each in used) / len(used), 1) for role in ROLES}
+    states_mb = slow["devices_known"] * state_bytes(_fleet(slow), old) / 2**20
+    taken_mb = _by_role(slow["rss_mb"])["shard"] - slow["shards"] * base_mb["shard"]
+    return replace(old, base_mb=base_mb, state_copies=round(taken_mb / states_mb, 2))
+
+
+def _each(topic: str, count: str, loads: Sequence[Point]) -> float:
+    """Bytes of one of a topic's records."""
+    total = float(sum(p["topic_bytes"][topic] for p in loads))
+    counted = float(sum(p[count] for p in loads))
+    return round(total / counted, 1)
 
 
 def _from_channels(old: Constants, points: Sequence[Point]) -> Constants:
@@ -163,7 +197,3 @@ def _by_role(used: Mapping[str, float]) -> dict[str, float]:
 
 def _per_s(point: Point, count: str) -> float:
     return float(point[count] / point["seconds"])
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {role: round(value, 3) for role, value in values.items()}

@@ -10,9 +10,11 @@ UTILISATION: Final = 0.7
 """Of a shard's core at the fleet's steady rate: the rest works off what an outage left."""
 SHARD_CORES: Final = 1.0
 """Of Python's one interpreter lock."""
-PARTITIONS_MIN: Final = 8
+PARTITIONS_MIN: Final = 4
 PARTITIONS_PER_SHARD: Final = 2
 """So that shards may be doubled later: the number of partitions is fixed."""
+LINGER_S: Final = 0.01
+"""Of one producer of all telemetry, as the simulator is; each further one adds batches."""
 DAY_S: Final = 86_400
 
 
@@ -76,32 +78,64 @@ class Capacity:
     """Kafka (all replicas), PostgreSQL, snapshots."""
 
 
-def capacity(fleet: FleetSize, constants: Constants, *, shards: int | None = None) -> Capacity:
-    """shards: so many, instead of as many as are needed."""
-    records, samples = fleet.records_per_s, fleet.samples_per_s
-    busy = {
-        role: (
-            constants.base_us[role]
-            + constants.record_us[role] * records
-            + constants.sample_us[role] * samples
-            + constants.second_us[role] * fleet.device_seconds_per_s
-        )
-        / 1e6
-        for role in ROLES
-    }
-    busy["shard"] += samples * _extra_us(fleet, constants) / 1e6
-    base = constants.shard_base_us / 1e6
-    needed = max(1, math.ceil(busy["shard"] / (UTILISATION * SHARD_CORES - base)))
-    count = shards or needed
-    busy["shard"] += count * base
+def capacity(
+    fleet: FleetSize,
+    constants: Constants,
+    *,
+    shards: int | None = None,
+    partitions: int | None = None,
+) -> Capacity:
+    """shards, partitions: so many, instead of as many as are needed."""
+    count = shards or _shards(fleet, constants)
+    spread = partitions or partitions_of(count)
+    busy = {role: _busy(role, fleet, constants, count, spread) for role in ROLES}
     return Capacity(
         cpu={role: round(cores, 3) for role, cores in busy.items()},
         shards=count,
-        partitions=max(PARTITIONS_MIN, PARTITIONS_PER_SHARD * count),
+        partitions=spread,
         cores=round(sum(busy.values()) / UTILISATION, 1),
         memory_gb=_memory(fleet, constants, count),
-        disk_gb=_disk(fleet, constants),
+        disk_gb=_disk(fleet, constants, spread),
     )
+
+
+def partitions_of(shards: int) -> int:
+    """Of the telemetry topic."""
+    return max(PARTITIONS_MIN, PARTITIONS_PER_SHARD * shards)
+
+
+def batches_per_s(records_per_s: float, partitions: int) -> float:
+    """Of all partitions: one is sent LINGER_S after its first record, and takes in what comes
+    meanwhile (arrivals as in a Poisson process). A producer sends a request for each.
+    """
+    return records_per_s / (1 + records_per_s / partitions * LINGER_S)
+
+
+def _shards(fleet: FleetSize, constants: Constants) -> int:
+    """More shards bring more partitions, hence more batches, and are busier by that: by their own
+    price and by 200 batches/s at most, which is far below what a shard may be busy.
+    """
+    count, needed = 0, 1
+    while needed > count:
+        count = needed
+        busy = _busy("shard", fleet, constants, count, partitions_of(count))
+        needed = math.ceil(busy / (UTILISATION * SHARD_CORES))
+    return count
+
+
+def _busy(role: str, fleet: FleetSize, constants: Constants, shards: int, partitions: int) -> float:
+    """Cores."""
+    per_s = (
+        constants.base_us[role]
+        + constants.shard_us[role] * shards
+        + constants.batch_us[role] * batches_per_s(fleet.records_per_s, partitions)
+        + constants.record_us[role] * fleet.records_per_s
+        + constants.sample_us[role] * fleet.samples_per_s
+        + constants.second_us[role] * fleet.device_seconds_per_s
+    )
+    if role == "shard":
+        per_s += fleet.samples_per_s * _extra_us(fleet, constants)
+    return per_s / 1e6
 
 
 def _extra_us(fleet: FleetSize, constants: Constants) -> float:
@@ -111,27 +145,41 @@ def _extra_us(fleet: FleetSize, constants: Constants) -> float:
     return channels + model_us / fleet.hop - constants.model_us / constants.hop
 
 
-def _memory(fleet: FleetSize, constants: Constants, shards: int) -> dict[str, float]:
+def state_bytes(fleet: FleetSize, constants: Constants) -> float:
+    """Of an active device."""
     ring = constants.channel_bytes + 4 * fleet.ring_slots
-    active = constants.device_bytes + fleet.channels * ring
+    return constants.device_bytes + fleet.channels * ring
+
+
+def _memory(fleet: FleetSize, constants: Constants, shards: int) -> dict[str, float]:
+    active = constants.state_copies * state_bytes(fleet, constants)
     states = fleet.devices * (fleet.active * active + (1 - fleet.active) * constants.passive_bytes)
     used_mb = {role: mb for role, mb in constants.base_mb.items() if role != "shard"}
     used_mb["shard"] = shards * constants.base_mb["shard"] + states / 2**20
     return {role: round(mb / 1024, 2) for role, mb in used_mb.items()}
 
 
-def _disk(fleet: FleetSize, constants: Constants) -> dict[str, float]:
-    per_s = fleet.records_per_s * constants.record_bytes
-    per_s += fleet.samples_per_s * fleet.channels * constants.value_bytes
-    per_s += fleet.samples_per_s / fleet.hop * constants.score_bytes
-    per_s += fleet.device_seconds_per_s * constants.second_bytes
+def log_bytes_per_s(fleet: FleetSize, constants: Constants, partitions: int) -> float:
+    """Of one replica."""
+    alone = fleet.rate_hz <= 1
+    second_bytes = constants.lone_second_bytes if alone else constants.second_bytes
+    return (
+        batches_per_s(fleet.records_per_s, partitions) * constants.batch_bytes
+        + fleet.records_per_s * constants.record_bytes
+        + fleet.samples_per_s * fleet.channels * constants.value_bytes
+        + fleet.samples_per_s / fleet.hop * constants.score_bytes
+        + fleet.device_seconds_per_s * second_bytes
+    )
+
+
+def _disk(fleet: FleetSize, constants: Constants, partitions: int) -> dict[str, float]:
+    per_s = log_bytes_per_s(fleet, constants, partitions)
     kafka = per_s * fleet.kafka_retention_h * 3600 * fleet.replication
     wide = 36 * (fleet.channels - constants.channels)  # an int4 and four float8
     minutes = fleet.devices * 1440 * fleet.minute_days * (constants.row_bytes["minute"] + wide)
     hours = fleet.devices * 24 * fleet.hour_days * (constants.row_bytes["hour"] + wide)
-    ring = constants.channel_bytes + 4 * fleet.ring_slots
-    state = constants.device_bytes + fleet.channels * ring
-    stored = fleet.active * state + (1 - fleet.active) * constants.stored_bytes
+    active = fleet.active * state_bytes(fleet, constants)
+    stored = active + (1 - fleet.active) * constants.stored_bytes
     snapshots = fleet.devices * stored * fleet.generations
     sizes = {"kafka": kafka, "postgres": minutes + hours, "snapshots": snapshots}
     return {name: round(size / 1e9, 1) for name, size in sizes.items()}

@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from benchmarks.plan import LoadPlan
 from benchmarks.scale.core import CoreCost, hottest, measure
@@ -23,12 +24,41 @@ ACROSS: Final[dict[str, str]] = {
 }
 BACKLOG_S: Final = 40.0
 PACED_S: Final = 16.0
-FIT: Final = ((25, 200, 20), (500, 200, 20), (25, 200, 1), (1500, 200, 100))
-"""Devices, Hz and samples per frame, of the loads from which the constants are taken."""
-SLOW: Final = (5000, 1, 1)
+
+
+class Load(NamedTuple):
+    """Devices at their own pace, on a stack of so many shards and partitions."""
+
+    shards: int
+    partitions: int
+    devices: int
+    rate_hz: float
+    frame_samples: int
+
+    @property
+    def stack(self) -> tuple[int, int]:
+        """Loads with the same may share one."""
+        return self.shards, self.partitions
+
+
+FIT: Final = (
+    Load(2, 4, 25, 200, 20),
+    Load(2, 4, 500, 200, 20),
+    Load(2, 4, 25, 200, 1),
+    Load(2, 4, 1500, 200, 100),
+    Load(2, 16, 500, 200, 20),
+    Load(1, 4, 500, 200, 20),
+)
+"""The loads from which the constants are taken."""
+SLOW: Final = Load(2, 4, 20_000, 1, 1)
 """Many devices, of which each sends little: what a device's second costs."""
-HELD_OUT: Final = ((250, 200, 10), (2000, 20, 20), (50, 200, 2))
-"""Of the loads that check the model of capacity."""
+HELD_OUT: Final = (
+    Load(2, 4, 250, 200, 10),
+    Load(2, 4, 2000, 20, 20),
+    Load(2, 16, 50, 200, 2),
+    Load(1, 4, 1000, 200, 20),
+)
+"""The loads that check the model of capacity."""
 CROSS: Final = ((1000, 4), (100, 20))
 """Of the backlogs that check the axes of the core on a stack."""
 Show = Callable[[str, int, int], None]
@@ -82,16 +112,26 @@ def measure_stacks(report: ScaleReport, settings: Settings, on_start: Started, s
 
 
 def measure_loads(report: ScaleReport, settings: Settings, on_start: Started, show: Show) -> None:
-    """One stack at several paces: what constants of capacity are taken from, and their check."""
-    loads = [(report.fit, load) for load in FIT] + [(report.slow, SLOW)]
+    """Several paces: what constants of capacity are taken from, and their check.
+
+    Loads on as many shards and partitions share a stack.
+    """
+    loads = [(report.fit, load) for load in FIT]
     loads += [(report.held_out, load) for load in HELD_OUT]
-    with stack_of(settings, 2, on_start) as stack:
-        nothing = plan_of(settings, 1, BASE.rate_hz, 20, PACED_S)
-        report.idle.append(_stack_point(idle(stack, nothing)))
-        for number, (into, (devices, rate_hz, frame)) in enumerate(loads):
-            plan = plan_of(settings, devices, rate_hz, frame, PACED_S)
-            into.append(_stack_point(paced(stack, plan)))
-            show("loads", number + 1, len(loads))
+    # Last on its stack: its devices stay in memory.
+    loads.append((report.slow, SLOW))
+    loads.sort(key=lambda each: each[1].stack)
+    done = 0
+    for (shards, partitions), group in groupby(loads, key=lambda each: each[1].stack):
+        kafka = settings.kafka.model_copy(update={"partitions": partitions})
+        with stack_of(settings.model_copy(update={"kafka": kafka}), shards, on_start) as stack:
+            report.idle.append(_stack_point(idle(stack, plan_of(settings, 1, 200, 20, PACED_S))))
+            known = 0
+            for into, load in group:
+                plan = plan_of(settings, load.devices, load.rate_hz, load.frame_samples, PACED_S)
+                into.append(_stack_point(paced(stack, plan, earlier=known)))
+                known, done = known + load.devices, done + 1
+                show("loads", done, len(loads))
 
 
 def draw(report: ScaleReport, folder: Path) -> list[Path]:

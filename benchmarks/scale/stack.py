@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,10 @@ class StackCost:
     """One load on one stack. CPU by role in seconds; memory by role in MB; disk in bytes."""
 
     shards: int
+    partitions: int
     devices: int
+    devices_known: int
+    """With those of earlier loads on this stack, whose states stay in memory."""
     rate_hz: float
     frame_samples: int
     seconds: float
@@ -82,8 +85,11 @@ def backlog(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
     return _cost(stack, plan, watch, disk, records, done.begin_s, done.end_s)
 
 
-def paced(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
-    """`plan` in real time, from a process of its own; counted after the first seconds."""
+def paced(stack: MeasuredStack, plan: LoadPlan, *, earlier: int) -> StackCost:
+    """`plan` in real time, from a process of its own; counted after the first seconds.
+
+    earlier: devices of loads before it on this stack.
+    """
     folder = stack.settings.data_folder
     plan_file = folder / "scale-plan.json"
     plan.write(plan_file)
@@ -108,7 +114,7 @@ def paced(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
     records = round(plan.devices * (ended_s - begun_s) * 1000 / plan.frame_ms)
     cost = _cost(stack, plan, watch, disk, records, begun_s, ended_s)
     await_processed(stack.settings, _PROCESSED_S)
-    return cost
+    return replace(cost, devices_known=earlier + plan.devices)
 
 
 def idle(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
@@ -118,7 +124,8 @@ def idle(stack: MeasuredStack, plan: LoadPlan) -> StackCost:
     watch.start()
     begun_s = time.time()
     time.sleep(plan.seconds - _SETTLE_S)
-    return _cost(stack, plan, watch, disk, 0, begun_s, time.time())
+    cost = _cost(stack, plan, watch, disk, 0, begun_s, time.time())
+    return replace(cost, devices_known=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +155,21 @@ def _cost(
     after = _Disk.of(stack)
     samples = records * plan.frame_samples
     return StackCost(
-        stack.settings.shard.count,
-        plan.devices,
-        plan.rate_hz,
-        plan.frame_samples,
-        round(ended_s - begun_s, 2),
-        samples,
-        records,
-        samples / plan.profile.window.hop,
-        samples / max(1.0, plan.rate_hz),
-        {role: round(cpu_s, 3) for role, cpu_s in spent.items() if role not in _LOADS},
-        {role: round(mb, 1) for role, mb in watch.peaks_mb().items() if role not in _LOADS},
-        {topic: after.topics[topic] - before.topics[topic] for topic in TOPICS},
-        after.snapshots,
+        shards=stack.settings.shard.count,
+        partitions=stack.settings.kafka.partitions,
+        devices=plan.devices,
+        devices_known=plan.devices,
+        rate_hz=plan.rate_hz,
+        frame_samples=plan.frame_samples,
+        seconds=round(ended_s - begun_s, 2),
+        samples=samples,
+        records=records,
+        windows=samples / plan.profile.window.hop,
+        device_seconds=samples / max(1.0, plan.rate_hz),
+        cpu_s={role: round(cpu_s, 3) for role, cpu_s in spent.items() if role not in _LOADS},
+        rss_mb={role: round(mb, 1) for role, mb in watch.peaks_mb().items() if role not in _LOADS},
+        topic_bytes={topic: after.topics[topic] - before.topics[topic] for topic in TOPICS},
+        snapshot_bytes=after.snapshots,
     )
 
 
