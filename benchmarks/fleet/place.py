@@ -45,7 +45,12 @@ def broker(settings: Settings) -> Iterator[Servers]:
     """A broker of its own, as our stack runs it."""
     folder = settings.data_folder.absolute() / "bench-fleet"
     kafka = settings.kafka.model_copy(
-        update={"port": free_ports(2), "bootstrap": None, "brokers": 1}
+        update={
+            "port": free_ports(2),
+            "bootstrap": None,
+            "brokers": 1,
+            "partitions": PARTITIONS,
+        }
     )
     shutil.rmtree(folder, ignore_errors=True)
     server = KafkaServer(kafka, folder / "kafka")

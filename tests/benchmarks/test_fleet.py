@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fleet import reference, topics
 from benchmarks.fleet.catalog import CONTENDERS
-from benchmarks.fleet.job import JOBS, SCORE, SECOND, SECOND_US, Job, phase_of
+from benchmarks.fleet.job import JOBS, PARTITIONS, SCORE, SECOND, SECOND_US, Job, phase_of
 from benchmarks.fleet.model import store
 from benchmarks.fleet.place import Servers
 from benchmarks.fleet.reference import Outputs, Rows
@@ -136,6 +136,7 @@ def test_contenders_compute_the_job(
     frames = whole_seconds_and_a_half(job, 3 * 200 // job.frame_samples)
     task = Task(Series(job, START_US), frames, model)
     topic = f"{contender}.{name}"
+    kafka = kafka.model_copy(update={"partitions": PARTITIONS})
     topics.create(kafka, [topic])
     topics.fill(kafka, topic, task.series, task.frames)
     servers = Servers(kafka, lambda: ProcessWatch("FLEETPULSE_NOBODY", "nobody"))
