@@ -53,7 +53,9 @@ def broker(settings: Settings) -> Iterator[Servers]:
         }
     )
     shutil.rmtree(folder, ignore_errors=True)
-    server = KafkaServer(kafka, folder / "kafka")
+    # Some contenders leave it no time for a while; nobody else could lead in its place.
+    patient = {"broker.session.timeout.ms": "30000"}
+    server = KafkaServer(kafka, folder / "kafka", properties=patient)
     try:
         server.start()
         assert server.pid is not None
