@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,9 +92,6 @@ class Counts:
         try:
             return sum(future.result(_ANSWER_S).offset for future in asked.values())
         except KafkaException:
-            # What a client knows of leaders stays as it is until it asks.
-            with suppress(KafkaException):
-                self._admin.list_topics(timeout=_ANSWER_S)
             return -1
 
 
