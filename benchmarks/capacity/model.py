@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.capacity.constants import ROLES, Constants
+from simulator.targets.kafka import LINGER_MS
 
 UTILISATION: Final = 0.7
 """Of a shard's core at the fleet's steady rate: the rest works off what an outage left."""
@@ -13,7 +14,7 @@ SHARD_CORES: Final = 1.0
 PARTITIONS_MIN: Final = 4
 PARTITIONS_PER_SHARD: Final = 2
 """So that shards may be doubled later: the number of partitions is fixed."""
-LINGER_S: Final = 0.01
+LINGER_S: Final = LINGER_MS / 1000
 """Of one producer of all telemetry, as the simulator is; each further one adds batches."""
 DAY_S: Final = 86_400
 

@@ -19,7 +19,7 @@ GIVE_UP_S: Final = 30.0
 _INFLIGHT_RECORDS_MAX: Final = 100_000
 _ACK_TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.2
-_LINGER_MS: Final = 10
+LINGER_MS: Final = 10
 """As a gateway of many devices would: thousands of frames a second share requests."""
 _COLLECT_MS: Final = 5
 """Nobody waits for a frame's acknowledgement, and each look takes CPU from what is measured."""
@@ -37,7 +37,7 @@ class KafkaTarget:
             node_id="simulator",
             inflight_records_max=_INFLIGHT_RECORDS_MAX,
             ack_timeout_s=_ACK_TIMEOUT_S,
-            linger_ms=_LINGER_MS,
+            linger_ms=LINGER_MS,
             collect_ms=_COLLECT_MS,
         )
         self._loop = asyncio.new_event_loop()

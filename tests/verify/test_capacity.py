@@ -158,7 +158,7 @@ def test_a_wrong_model_is_noticed() -> None:
     twice = {role: 2 * cpu_s for role, cpu_s in point["cpu_s"].items() if role not in YARDSTICK}
     point["cpu_s"] |= twice
     cores = next(each for each in foretell(CONSTANTS, [point]) if each.quantity == "busy cores")
-    assert cores.error == pytest.approx(-0.5, abs=0.1)
+    assert cores.error == pytest.approx(-0.5, abs=0.02)
 
 
 def test_a_slow_hour_is_no_error_of_the_model() -> None:
